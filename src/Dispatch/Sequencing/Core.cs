@@ -46,6 +46,7 @@ public sealed class Core
     /// <summary>Decides one command into the open batch.</summary>
     public void Take(Command command, Answer answer)
     {
+        open.Add((command, answer));
         if (command.Caller is { } caller && State.Agents.Find(caller) is { } agent)
         {
             decision.Actor = caller;
@@ -55,7 +56,6 @@ public sealed class Core
         decision.Actor = command.Actor;
         command.Run(State, decision, answer);
         TaskEnding.ReleaseDependants(decision);
-        open.Add((command, answer));
     }
 
     /// <summary>Fires what is due, matches, concludes the commands, and hands over the batch.</summary>

@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using Dispatch.Events;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Tasks;
