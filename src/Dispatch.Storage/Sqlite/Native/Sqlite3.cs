@@ -89,6 +89,12 @@ internal static unsafe partial class Sqlite3
     [LibraryImport(Library, EntryPoint = "sqlite3_wal_checkpoint_v2")]
     internal static partial int Checkpoint(nint connection, byte* database, int mode, int* logFrames, int* checkpointedFrames);
 
+    [LibraryImport(Library, EntryPoint = "sqlite3_wal_hook")]
+    internal static partial void* OnCommit(nint connection, delegate* unmanaged[Cdecl]<void*, nint, byte*, int, int> hook, void* context);
+
+    [LibraryImport(Library, EntryPoint = "sqlite3_db_readonly")]
+    internal static partial int IsReadOnly(nint connection, byte* database);
+
     [LibraryImport(Library, EntryPoint = "sqlite3_prepare_v3")]
     internal static partial int Prepare(nint connection, byte* sql, int length, uint flags, nint* statement, byte** tail);
 

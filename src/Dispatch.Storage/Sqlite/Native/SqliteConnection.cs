@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text;
 
@@ -38,6 +39,9 @@ internal sealed unsafe class SqliteConnection : IDisposable
     private readonly HashSet<SqliteStatement> statements = [];
     private nint handle;
 
+    // Native, because SQLite's commit hook writes to it: pages in the log after the last commit, and how many commits there were.
+    private int* logState;
+
     private SqliteConnection(nint handle) => this.handle = handle;
 
     /// <summary>The version of the library in use, e.g. <c>3.40.1</c>.</summary>
@@ -56,17 +60,34 @@ internal sealed unsafe class SqliteConnection : IDisposable
     /// <summary>True between BEGIN and COMMIT or ROLLBACK. SQLite itself rolls back after some errors.</summary>
     public bool IsInTransaction => Sqlite3.IsAutocommit(handle) == 0;
 
+    /// <summary>True when the file was opened for writing but the system lets us only read it.</summary>
+    public bool IsReadOnly
+    {
+        get
+        {
+            fixed (byte* main = "main\0"u8)
+                return Sqlite3.IsReadOnly(handle, main) == 1;
+        }
+    }
+
+    /// <summary>Pages in the write-ahead log after this connection's last commit; 0 before <see cref="CountLogFrames"/>.</summary>
+    public int LogFrames => logState == null ? 0 : logState[0];
+
+    /// <summary>Commits that wrote something since <see cref="CountLogFrames"/>, modulo 2^32.</summary>
+    public int Commits => logState == null ? 0 : logState[1];
+
     /// <summary>Opens the file. Most faults of the file itself show only when it is first read.</summary>
+    /// <param name="fileSystem">Name of a SQLite VFS; null for the operating system's files.</param>
     /// <exception cref="SqliteException">The file can't be opened.</exception>
-    public static SqliteConnection Open(string path, SqliteAccess access)
+    public static SqliteConnection Open(string path, SqliteAccess access, string? fileSystem = null)
     {
         Sqlite3.Register();
         var flags = Sqlite3.OpenNoMutex
             | (access == SqliteAccess.ReadOnly ? Sqlite3.OpenReadOnly : Sqlite3.OpenReadWrite | Sqlite3.OpenCreate);
         nint handle;
         int code;
-        fixed (byte* name = ZeroTerminated(path))
-            code = Sqlite3.Open(name, &handle, flags, null);
+        fixed (byte* name = ZeroTerminated(path), vfs = fileSystem is null ? null : ZeroTerminated(fileSystem))
+            code = Sqlite3.Open(name, &handle, flags, vfs);
 
         var connection = new SqliteConnection(handle);
         if (code != Sqlite3.Ok)
@@ -134,13 +155,21 @@ internal sealed unsafe class SqliteConnection : IDisposable
     /// <summary>Moves the write-ahead log into the database file. Being held up by a reader is a result, not an error.</summary>
     public CheckpointResult Checkpoint(CheckpointMode mode)
     {
-        int logFrames, checkpointed;
-        var code = Sqlite3.Checkpoint(handle, null, (int)mode, &logFrames, &checkpointed);
+        int frames, checkpointed;
+        var code = Sqlite3.Checkpoint(handle, null, (int)mode, &frames, &checkpointed);
         if (code == Sqlite3.Ok)
-            return new CheckpointResult(IsBusy: false, logFrames, checkpointed);
+            return new CheckpointResult(IsBusy: false, frames, checkpointed);
 
         var failure = Failure(code, "checkpoint");
-        return failure.IsBusy ? new CheckpointResult(IsBusy: true, logFrames, checkpointed) : throw failure;
+        return failure.IsBusy ? new CheckpointResult(IsBusy: true, frames, checkpointed) : throw failure;
+    }
+
+    /// <summary>Has every commit tell the length of the write-ahead log. Also switches SQLite's automatic checkpoints off.</summary>
+    public void CountLogFrames()
+    {
+        if (logState == null)
+            logState = (int*)NativeMemory.AllocZeroed(2 * sizeof(int));
+        _ = Sqlite3.OnCommit(handle, &Committed, logState);
     }
 
     /// <summary>Ends the statement that is running on this connection, from any thread; it fails as interrupted.</summary>
@@ -158,6 +187,8 @@ internal sealed unsafe class SqliteConnection : IDisposable
         if (handle != 0)
             _ = Sqlite3.Close(handle);
         handle = 0;
+        NativeMemory.Free(logState);
+        logState = null;
     }
 
     internal void Forget(SqliteStatement statement) => statements.Remove(statement);
@@ -185,6 +216,15 @@ internal sealed unsafe class SqliteConnection : IDisposable
         var statement = new SqliteStatement(this, prepared, whole);
         statements.Add(statement);
         return statement;
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
+    private static int Committed(void* context, nint connection, byte* database, int frames)
+    {
+        var state = (int*)context;
+        state[0] = frames;
+        state[1]++;
+        return Sqlite3.Ok;
     }
 
     private static bool IsBlank(byte* from, byte* to)

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Text;
+using Dispatch.Events;
 
 namespace Dispatch.Storage.Sqlite.Native;
 
@@ -53,6 +54,22 @@ internal sealed unsafe class SqliteStatement : IDisposable
         var length = Encoding.UTF8.GetBytes(value, new Span<byte>(place, room));
         bytes.Return(place, room, room - length);
         Check(Sqlite3.BindText(handle, index, place, length, Sqlite3.Static));
+    }
+
+    /// <summary>Binds an id as its 36 characters.</summary>
+    public void Bind(int index, Guid value)
+    {
+        const int length = 36;
+        var place = bytes.Take(length);
+        _ = value.TryFormat(new Span<byte>(place, length), out _);
+        Check(Sqlite3.BindText(handle, index, place, length, Sqlite3.Static));
+    }
+
+    /// <summary>Binds a JSON value as its text, or NULL for null.</summary>
+    public void Bind(int index, JsonBytes? value)
+    {
+        if (value is not null)
+            BindText(index, value.Span);
     }
 
     /// <summary>Binds text that is UTF-8 already. The bytes are copied.</summary>
@@ -147,6 +164,9 @@ internal sealed unsafe class SqliteStatement : IDisposable
     public string Text(int column) => Encoding.UTF8.GetString(Utf8(column));
 
     public string? NullableText(int column) => IsNull(column) ? null : Text(column);
+
+    /// <summary>The column's text as a JSON value; null for NULL.</summary>
+    public JsonBytes? NullableJson(int column) => IsNull(column) ? null : new JsonBytes(Utf8(column).ToArray());
 
     public void Dispose()
     {
