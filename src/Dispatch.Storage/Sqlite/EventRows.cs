@@ -1,8 +1,6 @@
-using System.Collections.Frozen;
-using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
-using Dispatch.Tasks;
 
 namespace Dispatch.Storage.Sqlite;
 
@@ -12,9 +10,6 @@ internal sealed class EventRows
     internal const string Columns = "sequence, timestamp, type, source, subject, session, actor, caused_by, previous, data";
 
     internal const string Insert = $"INSERT INTO events ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
-    private static readonly FrozenDictionary<string, EventKind> Kinds =
-        TaskEvent.Kinds.Concat(AgentEvent.Kinds).ToFrozenDictionary(kind => kind.Name, StringComparer.Ordinal);
 
     private readonly JsonText json = new();
     private readonly RowTexts texts = new();
@@ -38,14 +33,7 @@ internal sealed class EventRows
     }
 
     /// <summary>The event of the current row of a query for <see cref="Columns"/>.</summary>
-    internal DispatchEvent Read(SqliteStatement row)
-    {
-        var type = texts.Get(row.Utf8(2));
-        if (!Kinds.TryGetValue(type, out var kind))
-            throw new FormatException($"Event {row.Int64(0)} is of the unknown type '{type}'.");
-
-        return new DispatchEvent(
-            row.Int64(0), row.Int64(1), row.Text(4), row.IsNull(5) ? null : texts.Get(row.Utf8(5)), texts.Get(row.Utf8(6)), row.Int64(7),
-            row.Int64(8), kind.Read(row.Utf8(9)));
-    }
+    internal DispatchEvent Read(SqliteStatement row) => new(
+        row.Int64(0), row.Int64(1), row.Text(4), row.IsNull(5) ? null : texts.Get(row.Utf8(5)), texts.Get(row.Utf8(6)), row.Int64(7), row.Int64(8),
+        State.KindOf(texts.Get(row.Utf8(2))).Read(row.Utf8(9)));
 }

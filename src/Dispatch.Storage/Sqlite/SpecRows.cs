@@ -1,5 +1,4 @@
 using Dispatch.Events;
-using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 

@@ -1,4 +1,3 @@
-using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 
@@ -56,7 +57,7 @@ internal sealed class SqliteReaders(SqliteStoreOptions options) : IDisposable
             cancel.ThrowIfCancellationRequested();
             throw SqliteFaults.Translate(refusal, options.Path);
         }
-        catch (Exception misread) when (misread is FormatException or System.Text.Json.JsonException or OverflowException)
+        catch (Exception misread) when (misread is FormatException or JsonException or OverflowException or KeyNotFoundException)
         {
             throw new StoreException(StoreFault.Corrupt, $"{options.Path} holds a row that this release can't read. ({misread.Message})", misread);
         }

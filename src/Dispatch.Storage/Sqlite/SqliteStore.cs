@@ -1,4 +1,3 @@
-using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
@@ -150,6 +149,6 @@ public sealed class SqliteStore : IStore
     private static string Resolve(string path)
     {
         var full = Path.GetFullPath(path);
-        return File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
+        return File.Exists(full) ? File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full : full;
     }
 }

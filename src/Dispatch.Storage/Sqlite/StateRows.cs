@@ -1,4 +1,3 @@
-using Dispatch.Agents;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -20,7 +19,9 @@ internal sealed class StateRows(SqliteConnection connection)
 
         // Along the index every row is looked up by itself; when most rows are wanted, reading all in order is faster.
         var found = live * 4 >= totals.Sum() ? LoadByScan(live) : LoadByIndex(live);
-        return new LoadedState(sequence, timestamp, found, LoadAll(AgentRows.Columns, "agents", AgentRows.Read), LoadAll(TokenRows.Columns, "tokens", TokenRows.Read), totals);
+        return new LoadedState(
+            sequence, timestamp, found, LoadAll($"SELECT {AgentRows.Columns} FROM agents ORDER BY registered_at, id", AgentRows.Read),
+            LoadAll($"SELECT {TokenRows.Columns} FROM tokens ORDER BY created_at, id", TokenRows.Read), totals);
     }
 
     private (long Sequence, long Timestamp) LoadEnd()
@@ -65,10 +66,10 @@ internal sealed class StateRows(SqliteConnection connection)
         return found;
     }
 
-    private List<T> LoadAll<T>(string columns, string table, Func<SqliteStatement, T> read)
+    private List<T> LoadAll<T>(string sql, Func<SqliteStatement, T> read)
     {
         var found = new List<T>();
-        using var rows = connection.Prepare($"SELECT {columns} FROM {table} ORDER BY id");
+        using var rows = connection.Prepare(sql);
         while (rows.Step())
             found.Add(read(rows));
         return found;

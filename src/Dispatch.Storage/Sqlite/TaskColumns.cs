@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Dispatch.Matching;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
