@@ -46,6 +46,9 @@ public sealed class AgentEntry
     /// <summary>Did not wake when asked: not chosen until it shows another status.</summary>
     internal bool Unwakeable { get; set; }
 
+    /// <summary>Its connection dropped: it gets nothing until its next sign of life.</summary>
+    internal bool Disconnected { get; set; }
+
     /// <summary>Attempts taken from it that it has not been told of.</summary>
     internal List<Revocation> Revocations { get; } = [];
 

@@ -62,7 +62,10 @@ public sealed record DrainAgent(string Id, bool Drain) : Command<AgentView?>
     }
 }
 
-/// <summary>Gives back what the agent has not started: its connection dropped. Answers how many tasks.</summary>
+/// <summary>
+/// The agent's connection dropped: what it has not started goes back, and it gets nothing until its next sign of life. What runs
+/// stays with it while its lease lasts. Answers how many tasks went back.
+/// </summary>
 public sealed record ReturnUnstarted(string Id) : Command<int>
 {
     public override int Decide(State state, Decision decision)
@@ -70,6 +73,8 @@ public sealed record ReturnUnstarted(string Id) : Command<int>
         if (state.Agents.Find(Id) is not { } entry)
             return 0;
 
+        entry.Disconnected = true;
+        Presence.FreeReserved(state, entry);
         var unstarted = Presence.InOrder(entry).Where(task => task.Task.Status == TaskState.Assigned).ToList();
         foreach (var task in unstarted)
             TaskEnding.HandBack(decision, task, "the connection dropped", revoke: true);

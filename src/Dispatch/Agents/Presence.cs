@@ -10,6 +10,12 @@ internal static class Presence
     public static void SignOfLife(State state, Decision decision, AgentEntry entry, AgentStatus? says)
     {
         state.Agents.Seen(entry);
+        if (entry.Disconnected)
+        {
+            entry.Disconnected = false;
+            state.Matcher.Refresh(entry);
+        }
+
         var before = entry.Agent.Status;
         var now = says ?? (before == AgentStatus.Offline ? AgentStatus.Ready : before);
         if (now != before)
@@ -112,7 +118,7 @@ internal static class Presence
         {
             var match = Matching.Matcher.CapabilityMatch(task.Task.Needs, entry);
             var why = Matching.Matcher.Score(entry, match, task.Task.Priority, 1);
-            decision.Raise(task.Task, new TaskAssigned(entry.Agent.Id, task.Task.Attempt + 1, why with { Active = entry.Held.Count }));
+            decision.Raise(task.Task, new TaskAssigned(entry.Agent.Id, task.Task.Attempt + 1, state.Matcher.QueuedMs(task), why with { Active = entry.Held.Count }));
         }
 
         decision.Cause = 0;

@@ -81,7 +81,7 @@ public sealed class Matcher
     internal void Refresh(AgentEntry agent)
     {
         var record = agent.Agent;
-        var tier = record.Drained || agent.Active >= record.MaxConcurrent ? -1 : record.Status switch
+        var tier = record.Drained || agent.Disconnected || agent.Active >= record.MaxConcurrent ? -1 : record.Status switch
         {
             AgentStatus.Ready => 0,
             AgentStatus.Sleeping when !agent.Unwakeable => 1,
@@ -191,7 +191,7 @@ public sealed class Matcher
         if (agent.Agent.Status == AgentStatus.Sleeping)
             Presence.RequestWake(state, decision, agent, entry);
         else
-            decision.Raise(entry.Task, new TaskAssigned(agent.Agent.Id, entry.Task.Attempt + 1, why!));
+            decision.Raise(entry.Task, new TaskAssigned(agent.Agent.Id, entry.Task.Attempt + 1, QueuedMs(entry), why!));
         Place(line);
         return true;
     }
@@ -240,6 +240,8 @@ public sealed class Matcher
         var weight = 1 + (priority * 0.05);
         return new MatchScore(match * availability * weight, match, availability, weight, agent.Active, agent.Agent.MaxConcurrent, candidates);
     }
+
+    internal long QueuedMs(TaskEntry entry) => state.Now - Math.Max(entry.Task.QueuedAt, entry.Task.NextAttemptAt);
 
     private int Turn(int slot) => slot >= cursor ? slot - cursor : slot - cursor + slots.Count;
 
@@ -356,6 +358,19 @@ public sealed class Matcher
             return 1.0;
         var held = needs.PreferredKeys.Count(preferred => agent.FoldedCapabilities.Contains(preferred, StringComparer.Ordinal));
         return 1.0 + (0.25 * held / needs.PreferredKeys.Length);
+    }
+
+    /// <summary>Since when the task that waits longest could have been given out; null when none waits. Unix milliseconds.</summary>
+    public long? OldestQueuedAt()
+    {
+        long? oldest = null;
+        foreach (var line in lines.Values)
+        {
+            if (line.OldestQueuedAt() is { } at && (oldest is null || at < oldest))
+                oldest = at;
+        }
+
+        return oldest;
     }
 
     // ---- lines and backlog ---------------------------------------------------------------------------------------------
@@ -486,6 +501,7 @@ public sealed class Matcher
     {
         { Drained: true } => WaitReason.Drained,
         { Status: AgentStatus.Offline } => WaitReason.Offline,
+        _ when agent.Disconnected => WaitReason.Offline,
         { Status: AgentStatus.Degraded } => WaitReason.Degraded,
         { Status: AgentStatus.Sleeping } when agent.Unwakeable => WaitReason.WakeFailed,
         _ => agent.Active >= agent.Agent.MaxConcurrent ? WaitReason.AllBusy : WaitReason.None,

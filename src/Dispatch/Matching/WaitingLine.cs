@@ -86,6 +86,24 @@ internal sealed class WaitingLine(int id, Requirement needs, string? avoid)
         return best;
     }
 
+    /// <summary>When the task that waits longest was queued, or null.</summary>
+    public long? OldestQueuedAt()
+    {
+        if (Count == 0)
+            return null;
+
+        var oldest = long.MaxValue;
+        for (var priority = 0; priority < Priorities; priority++)
+            oldest = Math.Min(oldest, rows[priority].PeekLive()?.Task.QueuedAt ?? long.MaxValue);
+        foreach (var (slot, _) in returned.UnorderedItems)
+        {
+            if (slot.IsLive)
+                oldest = Math.Min(oldest, slot.Entry.Task.QueuedAt);
+        }
+
+        return oldest;
+    }
+
     private static bool Precedes(TaskEntry entry, ref (long Key, long Number) best, TaskEntry? current, long agingMs)
     {
         var place = (entry.QueueKey(agingMs), entry.Task.Number);

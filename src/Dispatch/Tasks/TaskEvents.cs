@@ -23,8 +23,8 @@ public sealed record TaskCreated(
     public static readonly EventKind Is = new("task.created", "tasks", TaskEventJson.Default.TaskCreated);
 }
 
-/// <summary>An agent was chosen and holds the task under this attempt number.</summary>
-public sealed record TaskAssigned(string Agent, int Attempt, MatchScore Why) : TaskEvent(Is)
+/// <summary>An agent was chosen and holds the task under this attempt number. <c>queued_ms</c>: how long it could have been given out before.</summary>
+public sealed record TaskAssigned(string Agent, int Attempt, long QueuedMs, MatchScore Why) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.assigned", "tasks", TaskEventJson.Default.TaskAssigned);
 }
