@@ -70,8 +70,11 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         var results = new SubmittedTask[Tasks.Count];
         var ids = new TaskId[Tasks.Count];
         Dictionary<TaskId, int>? named = null;
+        HashSet<string>? keys = null;
         for (var i = 0; i < Tasks.Count; i++)
         {
+            if (Tasks.Count > 1 && Tasks[i].Spec.IdempotencyKey is { } key && !(keys ??= new(StringComparer.Ordinal)).Add(key))
+                return new SubmitOutcome.BadReference(i, "idempotency_key", $"The key '{key}' appears twice in this request.");
             if (FindRepeat(state, requester, Tasks[i], i) is { } found)
             {
                 if (found.Refused is not null)
