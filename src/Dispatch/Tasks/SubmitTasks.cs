@@ -68,7 +68,6 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
     {
         var requester = Caller!;
         var results = new SubmittedTask[Tasks.Count];
-        var ids = new TaskId[Tasks.Count];
         Dictionary<TaskId, int>? named = null;
         HashSet<string>? keys = null;
         for (var i = 0; i < Tasks.Count; i++)
@@ -80,18 +79,13 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
                 if (found.Refused is not null)
                     return found.Refused;
                 results[i] = new SubmittedTask(found.Existing, false, null, null);
-                ids[i] = found.Existing;
             }
 
-            if (Tasks[i].Id is { } id)
-            {
-                ids[i] = id;
-                if (!(named ??= []).TryAdd(id, i))
-                    return new SubmitOutcome.BadReference(i, "id", $"The id {id} appears twice in this request.");
-            }
+            if (Tasks[i].Id is { } id && !(named ??= []).TryAdd(id, i))
+                return new SubmitOutcome.BadReference(i, "id", $"The id {id} appears twice in this request.");
         }
 
-        if (CheckReferences(state, named) is { } refused)
+        if (CheckReferences(state, named, results) is { } refused)
             return refused;
         if (OrderByDependency(named, out var order) is { } circle)
             return circle;
@@ -169,27 +163,31 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
 
     private bool IsNewerThanFacts(State state, TaskId id) => state.Tasks.RecentlyLeft.TryGet(id, out var ended) && ended > Facts!.AsOf;
 
-    private SubmitOutcome? CheckReferences(State state, Dictionary<TaskId, int>? named)
+    private SubmitOutcome? CheckReferences(State state, Dictionary<TaskId, int>? named, SubmittedTask[] results)
     {
         for (var i = 0; i < Tasks.Count; i++)
         {
+            // A repeat was checked when it was taken in; what it refers to may have been removed since.
+            if (results[i].Id != default)
+                continue;
+
             var task = Tasks[i];
             for (var d = 0; d < task.DependsOn.Length; d++)
             {
-                if (Check(state, named, task.DependsOn[d], i, $"depends_on[{d}]") is { } refused)
+                if (Check(state, named, results, task.DependsOn[d], i, $"depends_on[{d}]") is { } refused)
                     return refused;
             }
 
-            if (task.Parent is { } parent && Check(state, named, parent, i, "parent_id") is { } missing)
+            if (task.Parent is { } parent && Check(state, named, results, parent, i, "parent_id") is { } missing)
                 return missing;
         }
 
         return null;
     }
 
-    private SubmitOutcome? Check(State state, Dictionary<TaskId, int>? named, TaskId id, int index, string member)
+    private SubmitOutcome? Check(State state, Dictionary<TaskId, int>? named, SubmittedTask[] results, TaskId id, int index, string member)
     {
-        if ((named is not null && named.ContainsKey(id)) || state.Tasks.Find(id) is not null)
+        if ((named is not null && named.TryGetValue(id, out var with) && results[with].Id == default) || state.Tasks.Find(id) is not null)
             return null;
         if (Facts is null || Facts.AsOf < state.Tasks.RecentlyLeft.Floor || IsNewerThanFacts(state, id))
             return new SubmitOutcome.NeedsFacts();
