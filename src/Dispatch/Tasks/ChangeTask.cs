@@ -82,10 +82,9 @@ public sealed record RetryTask(StoredTask Stored, long AsOf) : Command<ChangeOut
         var task = Stored.Task;
         if (!Rights.MayChange(task, this))
             return new ChangeOutcome.Forbidden();
-        if (state.Tasks.Find(task.Id) is { } live)
+        if (state.Tasks.Find(task.Id) is { Task.IsFinal: false } live)
             return new ChangeOutcome.WrongState(live.Task.Status);
-        var window = state.Tasks.RecentlyLeft;
-        if (AsOf < window.Floor || (window.TryGet(task.Id, out var ended) && ended > AsOf) || !task.IsFinal)
+        if (state.Tasks.Find(task.Id) is not null || state.Tasks.IsOutOfDate(task.Id, Stored, AsOf) || !task.IsFinal)
             return new ChangeOutcome.NeedsFacts();
         if (task.Status == TaskState.Completed)
             return new ChangeOutcome.WrongState(task.Status);
@@ -113,12 +112,8 @@ public sealed record PruneTasks(IReadOnlyList<StoredTask> Expired, long AsOf) : 
 {
     public override int Decide(State state, Decision decision)
     {
-        var window = state.Tasks.RecentlyLeft;
-        if (AsOf < window.Floor)
-            return 0;
-
         var gone = Expired.Where(stored => stored.Task.IsFinal && state.Tasks.Find(stored.Task.Id) is null
-            && !(window.TryGet(stored.Task.Id, out var ended) && ended > AsOf)).ToList();
+            && !state.Tasks.IsOutOfDate(stored.Task.Id, stored, AsOf)).ToList();
         if (gone.Count == 0)
             return 0;
 

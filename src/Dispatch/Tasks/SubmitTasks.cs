@@ -123,9 +123,10 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
             var identity = new IdempotencyKey(requester, key);
             if (!state.Tasks.RecentKeys.TryGet(identity, out var row))
             {
-                if (Facts is null || Facts.AsOf < state.Tasks.RecentKeys.Floor)
+                if (Facts is null || Facts.AsOf < state.Tasks.RecentKeys.Floor || Facts.AsOf < state.Tasks.RecentlyPruned.Floor)
                     return (default, new SubmitOutcome.NeedsFacts());
-                Facts.Keys.TryGetValue(identity, out row!);
+                if (Facts.Keys.TryGetValue(identity, out row!) && state.Tasks.RecentlyPruned.TryGet(row.TaskNumber, out var removed) && removed > Facts.AsOf)
+                    return (default, new SubmitOutcome.NeedsFacts());
             }
 
             if (row is not null)
@@ -139,9 +140,9 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
             return null;
         if (state.Tasks.Find(id) is { } live)
             return SameId(live.Task, live.Spec, task, index, requester);
-        if (Facts is null || Facts.AsOf < state.Tasks.RecentlyLeft.Floor || IsNewerThanFacts(state, id))
+        if (IsOutOfDate(state, id))
             return (default, new SubmitOutcome.NeedsFacts());
-        return Facts.Tasks.TryGetValue(id, out var stored) ? SameId(stored.Task, stored.Spec, task, index, requester) : null;
+        return Facts!.Tasks.TryGetValue(id, out var stored) ? SameId(stored.Task, stored.Spec, task, index, requester) : null;
     }
 
     private (TaskId, SubmitOutcome?)? SameId(WorkTask known, TaskSpec? spec, NewTask task, int index, string requester)
@@ -161,7 +162,8 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         return (known.Id, same ? null : new SubmitOutcome.IdTaken(index, known.Id));
     }
 
-    private bool IsNewerThanFacts(State state, TaskId id) => state.Tasks.RecentlyLeft.TryGet(id, out var ended) && ended > Facts!.AsOf;
+    private bool IsOutOfDate(State state, TaskId id) =>
+        Facts is null || state.Tasks.IsOutOfDate(id, Facts.Tasks.GetValueOrDefault(id), Facts.AsOf);
 
     private SubmitOutcome? CheckReferences(State state, Dictionary<TaskId, int>? named, SubmittedTask[] results)
     {
@@ -189,9 +191,9 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
     {
         if ((named is not null && named.TryGetValue(id, out var with) && results[with].Id == default) || state.Tasks.Find(id) is not null)
             return null;
-        if (Facts is null || Facts.AsOf < state.Tasks.RecentlyLeft.Floor || IsNewerThanFacts(state, id))
+        if (IsOutOfDate(state, id))
             return new SubmitOutcome.NeedsFacts();
-        return Facts.Tasks.ContainsKey(id) ? null : new SubmitOutcome.BadReference(index, member, $"There is no task {id}.");
+        return Facts!.Tasks.ContainsKey(id) ? null : new SubmitOutcome.BadReference(index, member, $"There is no task {id}.");
     }
 
     // Only tasks of one request can form a circle: everything else they refer to existed before them.
