@@ -182,9 +182,26 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
 
             if (task.Parent is { } parent && Check(state, named, results, parent, i, "parent_id") is { } missing)
                 return missing;
+            if (IsOwnAncestor(named, i))
+                return new SubmitOutcome.BadReference(i, "parent_id", "The task would be its own ancestor.");
         }
 
         return null;
+    }
+
+    // As with dependencies, only tasks of one request can form a circle. Most have no parent among them: one look each.
+    private bool IsOwnAncestor(Dictionary<TaskId, int>? named, int index)
+    {
+        var at = index;
+        for (var step = 0; named is not null && step <= Tasks.Count; step++)
+        {
+            if (Tasks[at].Parent is not { } parent || !named.TryGetValue(parent, out at))
+                return false;
+            if (at == index)
+                return true;
+        }
+
+        return false;
     }
 
     private SubmitOutcome? Check(State state, Dictionary<TaskId, int>? named, SubmittedTask[] results, TaskId id, int index, string member)
