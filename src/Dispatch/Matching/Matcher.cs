@@ -241,7 +241,8 @@ public sealed class Matcher
         return new MatchScore(match * availability * weight, match, availability, weight, agent.Active, agent.Agent.MaxConcurrent, candidates);
     }
 
-    internal long QueuedMs(TaskEntry entry) => state.Now - Math.Max(entry.Task.QueuedAt, entry.Task.NextAttemptAt);
+    // After the wall clock was set back a backoff ends before its time by that clock.
+    internal long QueuedMs(TaskEntry entry) => Math.Max(0, state.Now - Math.Max(entry.Task.QueuedAt, entry.Task.NextAttemptAt));
 
     private int Turn(int slot) => slot >= cursor ? slot - cursor : slot - cursor + slots.Count;
 

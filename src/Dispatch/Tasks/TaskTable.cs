@@ -266,8 +266,8 @@ public sealed class TaskTable
             state.Matcher.Refresh(waking);
         }
 
-        SettleQueue(entry, task, before, arrived);
         SettleTimers(entry, task, before);
+        SettleQueue(entry, task, before, arrived);
     }
 
     private void SettleHolder(TaskEntry entry, WorkTask task)
@@ -296,7 +296,7 @@ public sealed class TaskTable
 
     private void SettleQueue(TaskEntry entry, WorkTask task, WorkTask? before, bool arrived)
     {
-        var waits = task.Status == TaskState.Pending && task.NextAttemptAt <= state.Now && entry.Waking is null;
+        var waits = task.Status == TaskState.Pending && entry.Waking is null && entry.RunTimer is not { IsArmed: true };
         var moved = before is not null && (before.Priority != task.Priority || before.QueuedAt != task.QueuedAt);
         if (entry.Line is not null && (!waits || moved))
             state.Matcher.Dequeue(entry);
@@ -317,6 +317,10 @@ public sealed class TaskTable
                 var start = Math.Max(task.AssignedAt, task.StartedAt);
                 ArmRun(entry, Math.Clamp(start + task.TimeoutMs - state.Now, 0, task.TimeoutMs));
             }
+        }
+        else if (task.Status == TaskState.Pending && before is { Status: TaskState.Pending } && before.NextAttemptAt == task.NextAttemptAt)
+        {
+            // A backoff that runs goes on and one that ended stays so, wherever the wall clock has been set since.
         }
         else if (task.Status == TaskState.Pending && task.NextAttemptAt > state.Now)
         {
