@@ -208,6 +208,8 @@ public sealed class TaskTable
         totals[(int)before.Status]--;
         totals[(int)after.Status]++;
         Mark(entry, change);
+        if (state.IsLive && before.IsFinal && after.Status is TaskState.Blocked or TaskState.Scheduled)
+            AwaitDependencies(entry);
         Settle(entry, before, arrived: after.Status == TaskState.Pending && before.Status != TaskState.Pending);
     }
 
