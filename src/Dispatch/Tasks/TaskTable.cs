@@ -133,7 +133,7 @@ public sealed class TaskTable
             var change = entry.Dirty!.Value;
             rows.Add(new TaskRow(entry.Task, change == RowChange.State ? null : entry.Spec, change));
             entry.Dirty = null;
-            if (state.IsLive && change != RowChange.State && entry.Spec is { } spec && !entry.Task.IsHeld)
+            if (state.IsLive && entry.Spec is { } spec && !entry.Task.IsHeld)
                 Thin(entry, spec);
         }
 
