@@ -16,7 +16,7 @@ export MSBUILDDISABLENODEREUSE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test check demo bench simulate crash format
+.PHONY: help setup build test check demo bench simulate crash format docs
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ crash: build ## kill a real broker again and again and look for lost work [KILLS
 format: ## put the source into the agreed form
 	@build/sdk.sh
 	@$(DOTNET) format Dispatch.slnx
+
+docs: setup ## write the generated pages of docs/ anew
+	@build/all.sh
+	@UPDATE_DOCS=1 build/test.sh
 
 $(DISPATCH): $(SOURCES)
 	@build/sdk.sh
