@@ -4,7 +4,7 @@ namespace Dispatch.Architecture.Tests;
 
 public sealed class RootTests
 {
-    private static readonly string[] s_face =
+    private static readonly string[] Face =
     [
         ".ci", ".editorconfig", ".git", ".gitattributes", ".github", ".gitignore",
         "BannedSymbols.txt", "CHANGELOG.md", "CONTRIBUTING.md", "Directory.Build.props", "Directory.Packages.props",
@@ -18,7 +18,7 @@ public sealed class RootTests
         var ignored = File.ReadLines(Repository.At(".gitignore")).Select(line => line.TrimEnd('/')).ToList();
         var strangers = Directory.EnumerateFileSystemEntries(Repository.Root)
             .Select(path => Path.GetFileName(path)!)
-            .Except(s_face, StringComparer.Ordinal)
+            .Except(Face, StringComparer.Ordinal)
             .Except(ignored, StringComparer.Ordinal);
 
         Assert.Empty(strangers);
