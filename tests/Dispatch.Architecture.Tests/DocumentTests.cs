@@ -88,6 +88,6 @@ public sealed partial class DocumentTests
     private static partial Regex MakeCall();
 
     // A command and, for those that have any, its subcommand.
-    [GeneratedRegex(@"(?<![\w/.-])dispatch (?<words>(task|agent|token|config) [a-z]+|[a-z]+)")]
+    [GeneratedRegex(@"(?<![\w/.-])dispatch (?<words>(task|agent|token|config|dead-letter) [a-z]+|[a-z]+)")]
     private static partial Regex DispatchCall();
 }
