@@ -98,8 +98,8 @@ public sealed record TaskUnmatched(WaitReason Reason, string Message) : TaskEven
     public static readonly EventKind Is = new("task.unmatched", "tasks", TaskEventJson.Default.TaskUnmatched);
 }
 
-/// <summary>Finished tasks past their retention were removed. The subject is the first of them.</summary>
-public sealed record TaskPruned(long[] Numbers) : TaskEvent(Is)
+/// <summary>Finished tasks past their retention were removed: their numbers, and how many had ended in which state.</summary>
+public sealed record TaskPruned(long[] Numbers, int Completed, int Failed, int Timeout, int Cancelled) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.pruned", "tasks", TaskEventJson.Default.TaskPruned);
 }
