@@ -30,7 +30,7 @@ public sealed class PurityTests
         var wrong =
             from type in Assemblies.Core.GetTypes()
             from member in Uses.MembersUsedBy(type)
-            where member is MethodBase && Forbidden.Any(entry => member.DeclaringType == entry.Type && (entry.Members.Length == 0 || entry.Members.Contains(member.Name)))
+            where member is MethodBase method && IsForbidden(method)
             select $"{Uses.Written(type).FullName} uses {member.DeclaringType!.Name}.{member.Name}";
 
         Assert.Empty(wrong.Distinct());
@@ -48,6 +48,22 @@ public sealed class PurityTests
 
         Assert.Empty(wrong.Distinct());
     }
+
+    [Fact]
+    public void Only_the_loop_is_handed_a_clock()
+    {
+        var users =
+            from type in Assemblies.Core.GetTypes()
+            where Uses.Written(type).Name != "Sequencer" && Uses.TypesUsedBy(type).Contains(typeof(TimeProvider))
+            select Uses.Written(type).FullName;
+
+        Assert.Empty(users.Distinct());
+    }
+
+    // Waiting by a clock that was handed in is the loop's business.
+    private static bool IsForbidden(MethodBase method) =>
+        Forbidden.Any(entry => method.DeclaringType == entry.Type && (entry.Members.Length == 0 || entry.Members.Contains(method.Name)))
+        && method.GetParameters().All(parameter => parameter.ParameterType != typeof(TimeProvider));
 
     private static bool IsOfThreads(Type type) =>
         type.Namespace != "System.Runtime.CompilerServices" || type.Name.Contains("AsyncTaskMethodBuilder", StringComparison.Ordinal) || type.Name.Contains("Awaiter", StringComparison.Ordinal);
