@@ -82,7 +82,7 @@ async Task<int> RunAsync()
         ("life", arguments.Wants("life"), LifeRow.RunAsync),
         ("drain", arguments.Wants("drain"), DrainRow.RunAsync),
         ("latency", arguments.Wants("latency"), LatencyRow.RunAsync),
-        ("store", arguments.Wants("memory") || arguments.Wants("start"), StoreRows.RunAsync),
+        ("memory and start", arguments.Wants("memory") || arguments.Wants("start"), StoreRows.RunAsync),
         ("idle", arguments.Wants("idle"), IdleRow.RunAsync),
     ];
     foreach (var (name, _, row) in rows.Where(row => row.Wanted))

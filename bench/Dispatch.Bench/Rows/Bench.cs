@@ -19,30 +19,28 @@ internal sealed class Bench(BenchArguments arguments, string directory, Cancella
     public string NewDirectory() =>
         Directory.CreateDirectory(Path.Combine(directory, $"{++_stores}")).FullName;
 
-    public Task<BrokerProcess> StartBrokerAsync(string store) =>
-        BrokerProcess.StartAsync(arguments.Broker, store, cancellation);
-
-    /// <summary>Runs a row on a broker with a new store, which is gone afterwards. The broker's last words go with a failure.</summary>
+    /// <summary>Runs a row on a broker with a new store, which is gone afterwards.</summary>
     public async Task<RowResult> OnBrokerAsync(Func<BrokerProcess, Task<RowResult>> row)
     {
         var store = NewDirectory();
+        var result = await OnStoreAsync(store, row);
+        Directory.Delete(store, recursive: true);
+        return result;
+    }
+
+    /// <summary>Starts a broker on a store, does something with it and stops it. Its last words go with a failure.</summary>
+    public async Task<T> OnStoreAsync<T>(string store, Func<BrokerProcess, Task<T>> work)
+    {
+        await using var broker = await BrokerProcess.StartAsync(arguments.Broker, store, cancellation);
         try
         {
-            await using var broker = await StartBrokerAsync(store);
-            try
-            {
-                var result = await row(broker);
-                await broker.StopAsync();
-                return result;
-            }
-            catch (Exception failure) when (!cancellation.IsCancellationRequested)
-            {
-                throw new RunFailedException($"{failure.Message}\n{broker.LastOutput()}", failure);
-            }
+            var result = await work(broker);
+            await broker.StopAsync();
+            return result;
         }
-        finally
+        catch (Exception failure) when (!cancellation.IsCancellationRequested)
         {
-            Directory.Delete(store, recursive: true);
+            throw new RunFailedException($"{failure.Message}\n{broker.LastOutput()}", failure);
         }
     }
 }

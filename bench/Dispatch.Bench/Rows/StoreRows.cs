@@ -34,11 +34,12 @@ internal static class StoreRows
         Resident? restarted = null;
         for (var i = 0; i < (arguments.Quick || newStores.Count == 0 ? 1 : 3); i++)
         {
-            await using var broker = await bench.StartBrokerAsync(big);
-            restarts.Add(broker.StartSeconds);
-            await broker.ExpectAsync("pending", tasks, bench.Cancellation);
-            restarted ??= await SettledAsync(broker.Gauge, bench.Cancellation);
-            await broker.StopAsync();
+            restarts.Add(await bench.OnStoreAsync(big, async broker =>
+            {
+                await broker.ExpectAsync("pending", tasks, bench.Cancellation);
+                restarted ??= await SettledAsync(broker.Gauge, bench.Cancellation);
+                return broker.StartSeconds;
+            }));
         }
 
         Directory.Delete(big, recursive: true);
@@ -63,16 +64,13 @@ internal static class StoreRows
         return new RowResult(measures, notes);
     }
 
-    private static async Task<Resident> FillAsync(Bench bench, string store, int tasks)
+    private static Task<Resident> FillAsync(Bench bench, string store, int tasks) => bench.OnStoreAsync(store, async broker =>
     {
-        await using var broker = await bench.StartBrokerAsync(store);
         using var loop = new EventLoop(bench.Cancellation);
         ClosedLoop.Fill(loop, broker.Target, TaskRequest.BulkWithContext(broker.Target, TasksPerRequest, ContextBytes), tasks);
         await broker.ExpectAsync("pending", tasks, bench.Cancellation);
-        var resident = await SettledAsync(broker.Gauge, bench.Cancellation);
-        await broker.StopAsync();
-        return resident;
-    }
+        return await SettledAsync(broker.Gauge, bench.Cancellation);
+    });
 
     // Settled: for ten seconds within 1 % of where it is now. What it was before is told as well, because a container's limit sees it.
     private static async Task<Resident> SettledAsync(ProcessGauge gauge, CancellationToken cancellation)
@@ -99,9 +97,7 @@ internal static class StoreRows
         for (var i = 0; i < times; i++)
         {
             var store = bench.NewDirectory();
-            await using var broker = await bench.StartBrokerAsync(store);
-            seconds.Add(broker.StartSeconds);
-            await broker.StopAsync();
+            seconds.Add(await bench.OnStoreAsync(store, broker => Task.FromResult(broker.StartSeconds)));
             Directory.Delete(store, recursive: true);
         }
 
