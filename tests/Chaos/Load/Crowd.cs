@@ -26,8 +26,7 @@ public sealed class Crowd : IDisposable
         {
             // The first two share out the capabilities; the others have both, except every fourth, which has none.
             IReadOnlyList<string> capabilities = number <= 2 ? [OrderBook.Capabilities[number - 1]] : number % 4 == 0 ? [] : OrderBook.Capabilities;
-            _workers.Add(new Worker(
-                Join($"worker-{number}"), capabilities, $"worker-{(number % options.Workers) + 1}", leaseMs, new Random(random.Next()), clock));
+            _workers.Add(new Worker(Join($"worker-{number}"), capabilities, NameToBorrow(number, options.Workers), leaseMs, new Random(random.Next()), clock));
         }
 
         Caller Join(string name)
@@ -83,6 +82,13 @@ public sealed class Crowd : IDisposable
         foreach (var caller in _callers)
             caller.Dispose();
     }
+
+    /// <summary>
+    /// A lie in a silent worker's name would be a sign of life of that worker. Every second one falls silent at a time, so a
+    /// worker borrows the name of one that is silent when it is; where there is none, that of an agent nobody registered.
+    /// </summary>
+    private static string NameToBorrow(int number, int workers) =>
+        number + 2 <= workers ? $"worker-{number + 2}" : number > 2 ? $"worker-{2 - (number % 2)}" : "intruder";
 
     public void Dispose()
     {

@@ -63,7 +63,8 @@ public sealed class OrderBook(string client, Random random)
             ["labels"] = new JsonObject { ["token"] = token },
             ["priority"] = random.Next(11),
             ["max_retries"] = task.MaxRetries,
-            ["timeout_ms"] = random.Next(300, 2_500),
+            // Most run out of time before their agent runs out of its lease; some the other way round.
+            ["timeout_ms"] = random.Next(5) == 0 ? 5_000 : random.Next(300, 2_500),
             ["context"] = new JsonObject { ["fill"] = new string('x', random.Next(20) == 0 ? 4_000 : random.Next(200)) },
         };
         if (random.Next(3) is var need && need < Capabilities.Count)
