@@ -15,6 +15,7 @@ public sealed class CrashRun : IDisposable
 {
     private const int LeaseMs = 2_000;
     private const int LongRoundEvery = 7;
+    private const int DoubleKillEvery = 5;
     private const int SpotChecks = 200;
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(45);
     private static readonly TimeSpan DrainLook = TimeSpan.FromMilliseconds(50);
@@ -34,6 +35,7 @@ public sealed class CrashRun : IDisposable
     private readonly List<string> _skipped = [];
     private readonly HashSet<string> _acknowledged = [];
     private int _kills;
+    private int _killsInRecovery;
 
     /// <param name="output">Where progress is told.</param>
     public CrashRun(CrashOptions options, TextWriter output)
@@ -115,7 +117,7 @@ public sealed class CrashRun : IDisposable
                 _crowd.FallSilent();
             await Task.Delay(isLong ? LeaseMs + 1_000 : _random.Next(20, 1_501), cancel);
 
-            await RestartAsync(cancel);
+            await RestartAsync(twice: (_kills + 1) % DoubleKillEvery == 0, cancel);
             _kills++;
             var fresh = _crowd.TakeAcknowledged();
             _acknowledged.UnionWith(fresh);
@@ -139,9 +141,16 @@ public sealed class CrashRun : IDisposable
         return true;
     }
 
-    private async Task RestartAsync(CancellationToken cancel)
+    /// <param name="twice">The broker is killed once more while it recovers.</param>
+    private async Task RestartAsync(bool twice, CancellationToken cancel)
     {
         await _broker.KillAsync(cancel);
+        if (twice)
+        {
+            await _broker.StartAndKillAsync(TimeSpan.FromMilliseconds(_random.Next(20, 400)), cancel);
+            _killsInRecovery++;
+        }
+
         _restartsMs.Add((await _broker.StartAsync(cancel)).TotalMilliseconds);
     }
 
@@ -175,7 +184,7 @@ public sealed class CrashRun : IDisposable
         await _output.WriteLineAsync(
             $"drained in {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s{(open > 0 ? $", {open} tasks left open" : "")}; reading everything back");
 
-        await RestartAsync(cancel);
+        await RestartAsync(twice: false, cancel);
         var snapshot = await readback.ReadAsync(isDrained: open == 0 || (wentWell && _crowd.Fault is null), cancel);
         foreach (var task in snapshot.Tasks.Where(task => snapshot.IsDrained && !Histories.TaskStatus.IsFinal(task.Status)).Take(3))
             await _output.WriteLineAsync($"{task.Id} is still {task.Status}: {await readback.ExplainAsync(task.Id, cancel)}");
@@ -212,6 +221,6 @@ public sealed class CrashRun : IDisposable
         }
 
         return new Verdict(
-            _options.Seed, _kills, _options.Bug, counts, _restartsMs, durationMs, _findings, _skipped, _findings.Count == 0 ? null : _directory.Path);
+            _options.Seed, _kills, _killsInRecovery, _options.Bug, counts, _restartsMs, durationMs, _findings, _skipped, _findings.Count == 0 ? null : _directory.Path);
     }
 }

@@ -9,12 +9,13 @@ using TaskStatus = Dispatch.Chaos.Histories.TaskStatus;
 namespace Dispatch.Chaos;
 
 /// <summary>What came of a run.</summary>
-/// <param name="Kills">Kills that happened.</param>
+/// <param name="Kills">Kills under load.</param>
+/// <param name="KillsInRecovery">Further kills, of a broker that had just been started again.</param>
 /// <param name="Counts">How often each situation came up, by name.</param>
 /// <param name="Skipped">Checks that could not be made, with the reason.</param>
 /// <param name="KeptIn">Data directory, histories and logs of a failed run; null when it passed.</param>
 public sealed record Verdict(
-    int Seed, int Kills, string? Bug, IReadOnlyDictionary<string, int> Counts, IReadOnlyList<double> RestartsMs, long DurationMs,
+    int Seed, int Kills, int KillsInRecovery, string? Bug, IReadOnlyDictionary<string, int> Counts, IReadOnlyList<double> RestartsMs, long DurationMs,
     IReadOnlyList<Finding> Findings, IReadOnlyList<string> Skipped, string? KeptIn)
 {
     private const int ShownOfEach = 4;
@@ -47,7 +48,7 @@ public sealed record Verdict(
     public string ToText()
     {
         var text = new StringBuilder();
-        Line($"kills {Kills}, seed {Seed}, {DurationMs / 1000.0:0.0} s{(Bug is null ? "" : $", planted bug {Bug}")}");
+        Line($"kills {Kills} under load and {KillsInRecovery} in recovery, seed {Seed}, {DurationMs / 1000.0:0.0} s{(Bug is null ? "" : $", planted bug {Bug}")}");
         Line($"restart until ready: p50 {RestartP50Ms:0} ms, max {RestartMaxMs:0} ms");
         foreach (var (name, count) in Counts)
             Line($"  {name.Replace('_', ' '),-28} {count,8}");

@@ -34,26 +34,8 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     /// <exception cref="BrokerException">It ended or was not ready within 30 s.</exception>
     public async Task<TimeSpan> StartAsync(CancellationToken cancel)
     {
-        var start = Command.Describe(
-            dispatch, "serve", "--config", directory.Config, "--data-dir", directory.Data, "--port", port.ToString(), "--metrics-port", "0");
-        if (bug is not null)
-            start.Environment["DISPATCH_TEST_BUG"] = bug;
-
         var began = Stopwatch.GetTimestamp();
-        var process = Process.Start(start) ?? throw new BrokerException($"{dispatch} did not start.");
-        _process = process;
-        process.OutputDataReceived += (_, line) => Log(line.Data);
-        process.ErrorDataReceived += (_, line) => Log(line.Data);
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
-        _mayEnd = false;
-        process.EnableRaisingEvents = true;
-        process.Exited += (_, _) =>
-        {
-            // The event of a broker that was killed can come late.
-            if (!_mayEnd && ReferenceEquals(_process, process))
-                _died.Cancel();
-        };
+        var process = Launch();
         while (!await IsReadyAsync(process.Id, cancel))
         {
             if (process.HasExited)
@@ -64,6 +46,15 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
         }
 
         return Stopwatch.GetElapsedTime(began);
+    }
+
+    /// <summary>Starts it and kills it after a while, ready or not: a crash in the middle of recovering from a crash.</summary>
+    /// <exception cref="BrokerException">It ended by itself.</exception>
+    public async Task StartAndKillAsync(TimeSpan after, CancellationToken cancel)
+    {
+        Launch();
+        await Task.Delay(after, cancel);
+        await KillAsync(cancel);
     }
 
     /// <summary>SIGKILL, and waits until it is gone.</summary>
@@ -120,6 +111,30 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
 
         process.Dispose();
         _process = null;
+    }
+
+    private Process Launch()
+    {
+        var start = Command.Describe(
+            dispatch, "serve", "--config", directory.Config, "--data-dir", directory.Data, "--port", port.ToString(), "--metrics-port", "0");
+        if (bug is not null)
+            start.Environment["DISPATCH_TEST_BUG"] = bug;
+
+        var process = Process.Start(start) ?? throw new BrokerException($"{dispatch} did not start.");
+        _process = process;
+        process.OutputDataReceived += (_, line) => Log(line.Data);
+        process.ErrorDataReceived += (_, line) => Log(line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+        _mayEnd = false;
+        process.EnableRaisingEvents = true;
+        process.Exited += (_, _) =>
+        {
+            // The event of a broker that was killed can come late.
+            if (!_mayEnd && ReferenceEquals(_process, process))
+                _died.Cancel();
+        };
+        return process;
     }
 
     /// <summary>
