@@ -1,4 +1,5 @@
 using Dispatch.Chaos.Histories;
+using TaskStatus = Dispatch.Chaos.Histories.TaskStatus;
 
 namespace Dispatch.Chaos.Checking;
 
@@ -9,11 +10,14 @@ public static class Attempts
     {
         var retries = history.Of<Invocation.Retry>().Where(one => one.Operation.MayHaveHappened)
             .GroupBy(one => one.What.Task).ToDictionary(same => same.Key, same => same.Count());
-        return snapshot.Tasks.SelectMany(task => Numbers(task).Concat(Charged(task, retries.GetValueOrDefault(task.Id)))).Concat(Grants(history, snapshot));
+        return snapshot.Tasks.SelectMany(task => Numbers(task, snapshot.IsDrained).Concat(Charged(task, retries.GetValueOrDefault(task.Id)))).Concat(Grants(history, snapshot));
     }
 
-    private static IEnumerable<Finding> Numbers(FinalTask task)
+    /// <param name="isStill">The task did not change between the reading of it and of its attempts, even if it is not final.</param>
+    private static IEnumerable<Finding> Numbers(FinalTask task, bool isStill)
     {
+        if (!isStill && !TaskStatus.IsFinal(task.Status))
+            yield break;
         var numbers = task.Attempts.Select(ended => ended.Attempt).ToList();
         if (numbers.Zip(numbers.Skip(1)).Any(pair => pair.First >= pair.Second) || numbers.Any(number => number < 1 || number > task.Attempt))
             yield return new Finding(FindingKind.Fence, "I-5", task.Id, $"ended attempts {string.Join(' ', numbers)}, last given out {task.Attempt}");
