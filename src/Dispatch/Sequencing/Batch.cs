@@ -1,0 +1,58 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Tasks;
+
+namespace Dispatch.Sequencing;
+
+/// <summary>
+/// Everything one commit writes: the events and the rows they changed, each row once, as it stands at the end of the batch.
+/// Immutable once closed, so that the store may write it while the sequencer decides the next one.
+/// </summary>
+public sealed class Batch
+{
+    public required IReadOnlyList<DispatchEvent> Events { get; init; }
+
+    /// <summary>In order of task number: new rows first appear in rising order, which keeps the store's inserts at the end of its trees.</summary>
+    public required IReadOnlyList<TaskRow> Tasks { get; init; }
+
+    public required IReadOnlyList<EndedAttempt> Attempts { get; init; }
+
+    public required IReadOnlyList<IdempotencyRow> Keys { get; init; }
+
+    public required IReadOnlyList<Agent> Agents { get; init; }
+
+    public required IReadOnlyList<string> RemovedAgents { get; init; }
+
+    public required IReadOnlyList<AgentToken> Tokens { get; init; }
+
+    /// <summary>Numbers of finished tasks to delete with everything that hangs on them.</summary>
+    public required IReadOnlyList<long> PrunedTasks { get; init; }
+
+    /// <summary>Tasks in each state after the batch, indexed by <see cref="TaskState"/>.</summary>
+    public required IReadOnlyList<long> Totals { get; init; }
+
+    /// <summary>True when there is nothing to write.</summary>
+    public bool IsEmpty => Events.Count == 0;
+
+    public long LastSequence => Events[^1].Sequence;
+}
+
+/// <summary>What of a task's rows is to be written.</summary>
+public enum RowChange : byte
+{
+    /// <summary>The columns that change while it lives.</summary>
+    State,
+
+    /// <summary>Those, and the payload row (description, labels, context ...).</summary>
+    StateAndSpec,
+
+    /// <summary>A new task: everything.</summary>
+    Insert,
+}
+
+/// <param name="Spec">Not null when <paramref name="Change"/> asks for it.</param>
+public readonly record struct TaskRow(WorkTask Task, TaskSpec? Spec, RowChange Change);
+
+/// <summary>An idempotency key that was used: one task per (caller, key).</summary>
+/// <param name="BodyHash">Lower-case hexadecimal, of the request in canonical form.</param>
+public sealed record IdempotencyRow(string Caller, string Key, string BodyHash, TaskId Task, long TaskNumber);

@@ -1,0 +1,135 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Tasks;
+
+namespace Dispatch.Sequencing;
+
+/// <summary>
+/// The one storage seam. One sequencer calls <see cref="LoadAsync"/> and <see cref="CommitAsync"/>, one call at a time;
+/// the reads may be called by anybody at any time and see every commit that has been answered.
+/// </summary>
+public interface IStore : IAsyncDisposable
+{
+    /// <summary>Reads the live state: tasks that are not final, agents, tokens, totals and the last sequence number.</summary>
+    /// <exception cref="StoreException">The store can't be read; see its kind.</exception>
+    Task<LoadedState> LoadAsync(CancellationToken cancel);
+
+    /// <summary>Writes the batch in one transaction: all of it durable on return, or nothing of it.</summary>
+    /// <param name="epoch">The writer's epoch; a stale one is refused (single-node stores ignore it).</param>
+    /// <exception cref="StoreException">Nothing was written, or (kind Unknown) it may have been: reload tells.</exception>
+    Task CommitAsync(Batch batch, long epoch, CancellationToken cancel);
+
+    /// <summary>Writes and commits something tiny: returns when the store takes writes again.</summary>
+    /// <exception cref="StoreException">It does not.</exception>
+    Task ProbeAsync(CancellationToken cancel);
+
+    Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel);
+
+    /// <summary>The specs of tasks by number, in the order asked for; null where there is none.</summary>
+    Task<IReadOnlyList<TaskSpec?>> FindSpecsAsync(IReadOnlyList<long> numbers, CancellationToken cancel);
+
+    /// <summary>A page of tasks, newest first.</summary>
+    Task<IReadOnlyList<StoredTask>> ListTasksAsync(TaskQuery query, CancellationToken cancel);
+
+    /// <summary>The ended attempts of a task, oldest first.</summary>
+    Task<IReadOnlyList<EndedAttempt>> ListAttemptsAsync(long taskNumber, CancellationToken cancel);
+
+    /// <summary>The events about one subject, oldest first: the chain that ends with <paramref name="lastSequence"/>.</summary>
+    Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel);
+
+    /// <summary>Events with a sequence above <paramref name="after"/>, in order, at most <paramref name="limit"/>.</summary>
+    Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel);
+
+    /// <summary>What a decision needs to know about tasks and keys that are no longer in memory.</summary>
+    Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel);
+
+    /// <summary>
+    /// Looks at up to <paramref name="examine"/> tasks from number <paramref name="after"/> on and returns those that finished before
+    /// <paramref name="finishedBefore"/>, with the number to go on from; that number is 0 when every older task has been looked at.
+    /// </summary>
+    Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel);
+}
+
+/// <param name="Sequence">Last sequence number in the log; 0 for an empty one.</param>
+/// <param name="Timestamp">Timestamp of that event, 0 for an empty log.</param>
+/// <param name="Tasks">Every task that is not final, in order of number.</param>
+/// <param name="Totals">Tasks in each state, indexed by <see cref="TaskState"/>, finished ones included.</param>
+public sealed record LoadedState(
+    long Sequence, long Timestamp, IReadOnlyList<WorkTask> Tasks, IReadOnlyList<Agent> Agents, IReadOnlyList<AgentToken> Tokens,
+    IReadOnlyList<long> Totals)
+{
+    public static readonly LoadedState Empty = new(0, 0, [], [], [], new long[9]);
+}
+
+/// <summary>A task as the store knows it, finished or not. <c>Result</c> is set once it completed with one.</summary>
+public sealed record StoredTask(WorkTask Task, TaskSpec Spec, JsonBytes? Result);
+
+public readonly record struct IdempotencyKey(string Caller, string Key);
+
+/// <summary>Facts read from the store, true as of a sequence number.</summary>
+/// <param name="AsOf">Everything up to this sequence number was seen.</param>
+public sealed record StoreFacts(
+    long AsOf, IReadOnlyDictionary<TaskId, StoredTask> Tasks, IReadOnlyDictionary<IdempotencyKey, IdempotencyRow> Keys);
+
+/// <summary>Which tasks to list. Absent filters let everything through; all given ones must hold.</summary>
+public sealed record TaskQuery
+{
+    public IReadOnlyList<TaskState> Statuses { get; init; } = [];
+
+    public string? Requester { get; init; }
+
+    public string? Assignee { get; init; }
+
+    public string? Scope { get; init; }
+
+    public string? Owner { get; init; }
+
+    public TaskId? Parent { get; init; }
+
+    /// <summary>Each as <c>key=value</c>; all must be there.</summary>
+    public IReadOnlyList<string> Labels { get; init; } = [];
+
+    /// <summary>Only tasks that this caller submitted, owns or is assigned; null: everybody's.</summary>
+    public string? VisibleTo { get; init; }
+
+    public bool? DeadLettered { get; init; }
+
+    /// <summary>Only tasks with a lower number: the last one of the page before. Null: from the newest.</summary>
+    public long? Before { get; init; }
+
+    public int Limit { get; init; } = 100;
+}
+
+/// <summary>What went wrong in the store, as far as a caller has to act on it.</summary>
+public enum StoreFault
+{
+    /// <summary>Nothing was written; trying again later may work.</summary>
+    Unavailable,
+
+    /// <summary>No room: nothing was written; works again when there is some.</summary>
+    Full,
+
+    /// <summary>The commit may or may not have happened.</summary>
+    Unknown,
+
+    /// <summary>The file or directory may not be written.</summary>
+    ReadOnly,
+
+    /// <summary>The content is damaged, or not a Dispatch store.</summary>
+    Corrupt,
+
+    /// <summary>Written by a newer release.</summary>
+    TooNew,
+
+    /// <summary>Another broker holds it.</summary>
+    Locked,
+
+    /// <summary>The operating system lost data it had been asked to keep (fsync failed): only a restart that reads the disk again is safe.</summary>
+    Fatal,
+}
+
+/// <summary>The store refused. The message says what to do about it.</summary>
+public sealed class StoreException(StoreFault fault, string message, Exception? inner = null) : Exception(message, inner)
+{
+    public StoreFault Fault { get; } = fault;
+}
