@@ -1,0 +1,114 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+
+namespace Dispatch.Host.Configuration;
+
+/// <summary>The key table. What is not in it is an unknown key; docs/configuration.md is generated from it.</summary>
+public static class ConfigKeys
+{
+    private const long Hour = 3_600_000;
+    private const long Day = 24 * Hour;
+
+    /// <summary>Every key, in the order of the documentation.</summary>
+    public static IReadOnlyList<ConfigKey> All { get; } =
+    [
+        ConfigKey.Number("server.port", 0, 65_535, c => c.Server.Port, (c, v) => c with { Server = c.Server with { Port = v } },
+            "Port of the API; 0 takes a free one.", "DISPATCH_PORT"),
+        ConfigKey.Number("server.metrics_port", 0, 65_535, c => c.Server.MetricsPort, (c, v) => c with { Server = c.Server with { MetricsPort = v } },
+            "Port of /health, /ready and /metrics; 0 takes a free one. Must not be the API's.", "DISPATCH_METRICS_PORT"),
+        ConfigKey.Text("server.bind", "an IP address or localhost", IsAddress, c => c.Server.Bind, (c, v) => c with { Server = c.Server with { Bind = v! } },
+            "Address both listeners are bound to. Beyond loopback `auth.mode` must be `token`."),
+        ConfigKey.Text("server.admin_token", "1 to 512 visible ASCII characters, at least 16 when bound beyond loopback", IsToken, c => c.Server.AdminToken, (c, v) => c with { Server = c.Server with { AdminToken = v } },
+            "Bearer token of the administrator. Without one, one is made at the first start and kept in the file `admin-token` of the data directory.", "DISPATCH_ADMIN_TOKEN", optional: true, secret: true),
+        ConfigKey.Number("server.queue_capacity", 16, 1_048_576, c => c.Server.QueueCapacity, (c, v) => c with { Server = c.Server with { QueueCapacity = v } },
+            "Commands that may wait for the sequencer; more are refused with 503."),
+        ConfigKey.Number("server.max_connections", 1, 1_000_000, c => c.Server.MaxConnections, (c, v) => c with { Server = c.Server with { MaxConnections = v } },
+            "Open connections to the API at once; more are closed."),
+        ConfigKey.List("server.allowed_hosts", "a list of host names or addresses without port", IsHost, c => c.Server.AllowedHosts, (c, v) => c with { Server = c.Server with { AllowedHosts = v } },
+            "Names the `Host` header may hold besides localhost, 127.0.0.1, [::1] and the bind address; others get 421. Empty: nothing else when bound to loopback, anything when bound beyond it."),
+
+        ConfigKey.Choice("auth.mode", ConfigKey.Names<AuthMode>(), c => c.Auth.Mode, (c, v) => c with { Auth = c.Auth with { Mode = v } },
+            "`trusted_header` believes `X-Agent-ID` and is allowed only on loopback; `token` asks each agent for its bearer token."),
+        ConfigKey.Choice("auth.visibility", ConfigKey.Names<Visibility>(), c => c.Auth.EffectiveVisibility, (c, v) => c with { Auth = c.Auth with { Visibility = v } },
+            "What a caller reads: every task of the swarm, or what it submitted, owns or is assigned. Without it: `swarm` with `trusted_header`, `own` with `token`.", clear: c => c with { Auth = c.Auth with { Visibility = null } }),
+
+        ConfigKey.Text("database.url", "sqlite:// and the path of a file, as in sqlite://~/.dispatch/dispatch.db or sqlite:///var/lib/dispatch/dispatch.db", SqliteUrl.IsValid, c => c.Database.Url, (c, v) => c with { Database = new() { Url = v! } },
+            "The store. The file's directory is the data directory.", "DISPATCH_DATABASE_URL"),
+
+        ConfigKey.Duration("assignment.tick_interval_ms", 10, Hour, c => c.Assignment.TickInterval, (c, v) => c with { Assignment = c.Assignment with { TickInterval = v } },
+            "Period of the safety net that looks for work to assign; not the latency of assignment.", "DISPATCH_TICK_INTERVAL_MS"),
+        ConfigKey.Duration("assignment.wake_timeout_ms", 10, Hour, c => c.Assignment.WakeTimeout, (c, v) => c with { Assignment = c.Assignment with { WakeTimeout = v } },
+            "How long a sleeping agent may take to wake before the next candidate is taken."),
+        ConfigKey.Duration("assignment.default_timeout_ms", 1, 30 * Day, c => c.Assignment.DefaultTimeout, (c, v) => c with { Assignment = c.Assignment with { DefaultTimeout = v } },
+            "Run time allowed to an attempt of a task that names none."),
+        ConfigKey.Number("assignment.max_concurrent_per_agent", 1, 100_000, c => c.Assignment.MaxConcurrentPerAgent, (c, v) => c with { Assignment = c.Assignment with { MaxConcurrentPerAgent = v } },
+            "Tasks at once of an agent that names no limit."),
+        ConfigKey.Flag("assignment.owner_filter_enabled", c => c.Assignment.OwnerFilterEnabled, (c, v) => c with { Assignment = c.Assignment with { OwnerFilterEnabled = v } },
+            "Whether a task with an owner goes only to agents of that owner.", "DISPATCH_OWNER_FILTER_ENABLED"),
+        ConfigKey.Duration("assignment.aging_ms", 1, 30 * Day, c => c.Assignment.Aging, (c, v) => c with { Assignment = c.Assignment with { Aging = v } },
+            "Waiting time that counts as one step of priority."),
+
+        ConfigKey.Duration("agents.lease_ms", 10, Day, c => c.Agents.Lease, (c, v) => c with { Agents = c.Agents with { Lease = v } },
+            "An agent without a sign of life for this long is offline and loses its tasks."),
+        ConfigKey.Duration("agents.reap_after_ms", 10, 365 * Day, c => c.Agents.ReapAfter, (c, v) => c with { Agents = c.Agents with { ReapAfter = v } },
+            "An agent offline for this long is deregistered, unless it is drained."),
+
+        ConfigKey.Number("limits.body_bytes", 1_024, 67_108_864, c => c.Limits.BodyBytes, (c, v) => c with { Limits = c.Limits with { BodyBytes = v } },
+            "Largest request body in bytes; larger is refused with 413."),
+        ConfigKey.Number("limits.requests_per_second", 0, 10_000_000, c => c.Limits.RequestsPerSecond, (c, v) => c with { Limits = c.Limits with { RequestsPerSecond = v } },
+            "Lasting rate of one caller; 0 is no limit. The administrator has none."),
+        ConfigKey.Number("limits.burst", 1, 10_000_000, c => c.Limits.Burst, (c, v) => c with { Limits = c.Limits with { Burst = v } },
+            "Requests one caller may make at once after a pause."),
+
+        ConfigKey.Duration("retry.base_ms", 1, Day, c => c.Retry.Base, (c, v) => c with { Retry = c.Retry with { Base = v } },
+            "First delay between attempts; each further one is twice as long, with full jitter."),
+        ConfigKey.Duration("retry.cap_ms", 1, Day, c => c.Retry.Cap, (c, v) => c with { Retry = c.Retry with { Cap = v } },
+            "Longest delay between attempts; not below `retry.base_ms`."),
+
+        ConfigKey.Duration("retention.finished_tasks_ms", 1_000, 3_650 * Day, c => c.Retention.FinishedTasks, (c, v) => c with { Retention = c.Retention with { FinishedTasks = v } },
+            "How long finished tasks are kept."),
+        ConfigKey.Duration("retention.sweep_ms", 10, Day, c => c.Retention.Sweep, (c, v) => c with { Retention = c.Retention with { Sweep = v } },
+            "Period of the sweep that removes them."),
+
+        ConfigKey.Choice("logging.level",
+            [("trace", LogLevel.Trace), ("debug", LogLevel.Debug), ("info", LogLevel.Information), ("warn", LogLevel.Warning), ("error", LogLevel.Error), ("off", LogLevel.None)],
+            c => c.Logging.Level, (c, v) => c with { Logging = c.Logging with { Level = v } },
+            "Least level that is written.", "DISPATCH_LOG_LEVEL"),
+        ConfigKey.Choice("logging.format", ConfigKey.Names<LogFormat>(), c => c.Logging.Format, (c, v) => c with { Logging = c.Logging with { Format = v } },
+            "One JSON object a line, or lines for a person."),
+        ConfigKey.Choice("logging.access", ConfigKey.Names<AccessLogging>(), c => c.Logging.Access, (c, v) => c with { Logging = c.Logging with { Access = v } },
+            "Which requests the access log tells of; `errors` are those answered with 400 or above."),
+
+        ConfigKey.Text("telemetry.otlp_endpoint", "an http:// or https:// address", IsHttp, c => c.Telemetry.OtlpEndpoint, (c, v) => c with { Telemetry = new() { OtlpEndpoint = v } },
+            "OTLP/HTTP collector that metrics and traces are sent to; `/v1/metrics` and `/v1/traces` are added. Without it nothing is exported.", "OTEL_EXPORTER_OTLP_ENDPOINT", optional: true),
+
+        ConfigKey.Text("hermes.url", "a nats:// or tls:// address", text => IsUrl(text, "nats", "tls"), c => c.Hermes.Url, (c, v) => c with { Hermes = new() { Url = v } },
+            "The event bus. Not used by this release.", "DISPATCH_HERMES_URL", optional: true),
+        ConfigKey.Text("warren.url", "an http:// or https:// address", IsHttp, c => c.Warren.Url, (c, v) => c with { Warren = c.Warren with { Url = v } },
+            "The agent directory. Not used by this release.", "DISPATCH_WARREN_URL", optional: true),
+        ConfigKey.Text("warren.token", "1 to 512 visible ASCII characters", IsToken, c => c.Warren.Token, (c, v) => c with { Warren = c.Warren with { Token = v } },
+            "Bearer token for it. Not used by this release.", "DISPATCH_WARREN_TOKEN", optional: true, secret: true),
+        ConfigKey.Text("promptforge.url", "an http:// or https:// address", IsHttp, c => c.PromptForge.Url, (c, v) => c with { PromptForge = new() { Url = v } },
+            "The capability directory. Not used by this release.", "DISPATCH_FORGE_URL", optional: true),
+        ConfigKey.Text("alexandria.url", "an http:// or https:// address", IsHttp, c => c.Alexandria.Url, (c, v) => c with { Alexandria = new() { Url = v } },
+            "The device directory. Not used by this release.", optional: true),
+    ];
+
+    /// <summary>The key of a dotted name; null when there is none.</summary>
+    public static ConfigKey? Find(string path) => All.FirstOrDefault(key => key.Path == path);
+
+    private static bool IsAddress(string text) =>
+        text == "localhost"
+        // TryParse also takes "1" and "0x7f.1": nobody means those.
+        || (IPAddress.TryParse(text, out IPAddress? address) && (text.Contains(':') || address.ToString() == text));
+
+    private static bool IsToken(string text) => text.Length <= 512 && text.All(c => c is > ' ' and <= '~');
+
+    private static bool IsHost(string text) =>
+        IPAddress.TryParse(text.Trim('[', ']'), out _) || Uri.CheckHostName(text) == UriHostNameType.Dns;
+
+    private static bool IsHttp(string text) => IsUrl(text, "http", "https");
+
+    private static bool IsUrl(string text, params ReadOnlySpan<string> schemes) =>
+        Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && url.Host.Length > 0 && schemes.Contains(url.Scheme);
+}
