@@ -29,6 +29,12 @@ public sealed partial class DispatchClient : IDisposable
         connection = new BrokerConnection(options, http);
     }
 
+    private DispatchClient(BrokerConnection connection, DispatchClientOptions options)
+    {
+        Options = options;
+        this.connection = connection;
+    }
+
     /// <summary>What the client was made with.</summary>
     public DispatchClientOptions Options { get; }
 
@@ -37,6 +43,14 @@ public sealed partial class DispatchClient : IDisposable
 
     /// <summary>Closes the connection pool, if it is the client's own.</summary>
     public void Dispose() => connection.Dispose();
+
+    /// <summary>The same client without repetition, for callers that repeat in their own way. Shares this one's connections, and must not outlive it.</summary>
+    /// <param name="patience">Upper bound of <see cref="DispatchClientOptions.Timeout"/>.</param>
+    internal DispatchClient Once(TimeSpan patience)
+    {
+        var once = Options with { RetryFor = TimeSpan.Zero, Timeout = patience < Options.Timeout ? patience : Options.Timeout };
+        return new DispatchClient(connection.Sharing(once), once);
+    }
 
     private Call Get(PathAndQuery path) => new(HttpMethod.Get, connection.At(path), Repeating.Safe);
 

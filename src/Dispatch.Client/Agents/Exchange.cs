@@ -84,3 +84,13 @@ public sealed record ReportAnswer
     /// <summary>Why, where there is more to say.</summary>
     public string? Error { get; init; }
 }
+
+/// <summary>The names of what a worker can report.</summary>
+public static class ReportOutcome
+{
+    public const string Started = "started";
+    public const string Progress = "progress";
+    public const string Completed = "completed";
+    public const string Failed = "failed";
+    public const string Released = "released";
+}

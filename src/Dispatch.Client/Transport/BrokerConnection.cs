@@ -40,9 +40,18 @@ internal sealed class BrokerConnection : IDisposable
         backoff = new Backoff(options.RetryBase, options.RetryCap, new Random());
     }
 
+    private BrokerConnection(BrokerConnection origin, DispatchClientOptions options)
+    {
+        (http, backoff, Server) = (origin.http, origin.backoff, origin.Server);
+        this.options = options;
+    }
+
     public Uri Server { get; }
 
     public Uri At(PathAndQuery path) => new(Server, path.ToString());
+
+    /// <summary>The same connections under other options; disposing of it closes nothing.</summary>
+    public BrokerConnection Sharing(DispatchClientOptions other) => new(this, other);
 
     public void Dispose()
     {
