@@ -11,8 +11,11 @@ namespace Dispatch.Cli.CommandLine;
 [JsonSerializable(typeof(FaultReport))]
 [JsonSerializable(typeof(Tasks.SummaryBody))]
 [JsonSerializable(typeof(Tokens.RevokedBody))]
+[JsonSerializable(typeof(Workers.WorkerLine))]
 [JsonSerializable(typeof(Operations.VersionBody))]
 [JsonSerializable(typeof(Operations.FrameBody))]
+[JsonSerializable(typeof(Operations.CompletionBody))]
+[JsonSerializable(typeof(JsonElement))]
 internal sealed partial class CliJson : JsonSerializerContext
 {
     /// <summary>Writes one of the shapes listed above, on one line.</summary>

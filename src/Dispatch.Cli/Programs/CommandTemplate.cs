@@ -14,12 +14,15 @@ namespace Dispatch.Cli.Programs;
 /// </remarks>
 public sealed partial class CommandTemplate
 {
-    private readonly IReadOnlyList<string> _words;
+    private readonly IReadOnlyList<string> words;
 
-    private CommandTemplate(IReadOnlyList<string> words) => _words = words;
+    private CommandTemplate(IReadOnlyList<string> words) => this.words = words;
 
     /// <summary>The program as it was written: a path, or a name looked up in PATH.</summary>
-    public string Program => _words[0];
+    public string Program => words[0];
+
+    /// <summary>Whether an argument takes a value of the task.</summary>
+    public bool HasPlaceholders => words.Any(word => Placeholder().IsMatch(word));
 
     /// <summary>Reads a command line.</summary>
     /// <exception cref="FormatException">It is empty, its quotes do not match, or the program itself is a placeholder.</exception>
@@ -38,11 +41,11 @@ public sealed partial class CommandTemplate
     /// <param name="task">The task as the broker gave it.</param>
     public Filling Fill(JsonElement task)
     {
-        var arguments = new string[_words.Count - 1];
+        var arguments = new string[words.Count - 1];
         string? fault = null;
         for (var i = 0; i < arguments.Length; i++)
         {
-            arguments[i] = Placeholder().Replace(_words[i + 1], match =>
+            arguments[i] = Placeholder().Replace(words[i + 1], match =>
             {
                 var found = Find(task, match.Groups["path"].Value, out var value);
                 fault ??= found;

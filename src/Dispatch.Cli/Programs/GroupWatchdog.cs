@@ -37,19 +37,19 @@ internal sealed class GroupWatchdog : IAsyncDisposable
         for group in $left; do kill -s KILL -- "-$group"; done 2>/dev/null
         """;
 
-    private readonly Lock _gate = new();
-    private readonly PosixProcess _shell;
-    private readonly Action<string> _warn;
-    private bool _lost;
+    private readonly Lock gate = new();
+    private readonly PosixProcess shell;
+    private readonly Action<string> warn;
+    private bool lost;
 
     private GroupWatchdog(PosixProcess shell, Action<string> warn)
     {
-        _shell = shell;
-        _warn = warn;
+        this.shell = shell;
+        this.warn = warn;
     }
 
     /// <summary>The watchdog's own process id.</summary>
-    public int Id => _shell.Id;
+    public int Id => shell.Id;
 
     /// <summary>Starts a watchdog; null, after a warning, where there is no shell to run it.</summary>
     /// <param name="grace">Time between asking and killing.</param>
@@ -78,25 +78,25 @@ internal sealed class GroupWatchdog : IAsyncDisposable
     /// <summary>Lets the watchdog end; it has nothing to do when every group was released.</summary>
     public async ValueTask DisposeAsync()
     {
-        await _shell.Input.DisposeAsync();
-        await _shell.Exited;
-        await _shell.DisposeAsync();
+        await shell.Input.DisposeAsync();
+        await shell.Exited;
+        await shell.DisposeAsync();
     }
 
     private void Tell(char what, int group)
     {
-        lock (_gate)
+        lock (gate)
         {
-            if (_lost)
+            if (lost)
                 return;
             try
             {
-                _shell.Input.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{what} {group}\n")));
+                shell.Input.Write(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{what} {group}\n")));
             }
             catch (IOException)
             {
-                _lost = true;
-                _warn("the watchdog process is gone: programs would now outlive this worker if it were killed outright");
+                lost = true;
+                warn("the watchdog process is gone: programs would now outlive this worker if it were killed outright");
             }
         }
     }

@@ -5,6 +5,7 @@ namespace Dispatch.Cli.Programs;
 /// <summary>The few calls of the C library that .NET has no word for.</summary>
 internal static unsafe partial class Libc
 {
+    public const int HangUp = 1;
     public const int SigTerm = 15;
     public const int SigKill = 9;
     public const int NotPermitted = 1;
@@ -58,9 +59,16 @@ internal static unsafe partial class Libc
     /// </summary>
     public static void KeepExitCodes()
     {
-        var before = stackalloc byte[OpaqueSize];
-        if (sigaction(ChildSignal, null, before) == 0 && *(nint*)before == Ignore)
+        if (IsIgnored(ChildSignal))
             signal(ChildSignal, 0);
+    }
+
+    /// <summary>Whether this process was started with a signal ignored.</summary>
+    public static bool IsIgnored(int number)
+    {
+        // The handler is the structure's first member on every system this runs on.
+        var before = stackalloc byte[OpaqueSize];
+        return sigaction(number, null, before) == 0 && *(nint*)before == Ignore;
     }
 
     private const nint Ignore = 1;

@@ -7,24 +7,24 @@ namespace Dispatch.Cli.Programs;
 /// <remarks>There is no polite way to end a program there, so asking it to end kills it.</remarks>
 internal sealed class ManagedProcess : IProgramProcess
 {
-    private readonly Process _process;
-    private readonly Task<ProgramExit> _exited;
+    private readonly Process process;
+    private readonly Task<ProgramExit> exited;
 
     private ManagedProcess(Process process)
     {
-        _process = process;
-        _exited = WaitAsync(process);
+        this.process = process;
+        exited = WaitAsync(process);
     }
 
-    public int Id => _process.Id;
+    public int Id => process.Id;
 
-    public Stream Input => _process.StandardInput.BaseStream;
+    public Stream Input => process.StandardInput.BaseStream;
 
-    public Stream Output => _process.StandardOutput.BaseStream;
+    public Stream Output => process.StandardOutput.BaseStream;
 
-    public Stream Errors => _process.StandardError.BaseStream;
+    public Stream Errors => process.StandardError.BaseStream;
 
-    public Task<ProgramExit> Exited => _exited;
+    public Task<ProgramExit> Exited => exited;
 
     /// <summary>Starts a program.</summary>
     /// <exception cref="ProgramNotStartedException">The operating system refused.</exception>
@@ -55,13 +55,13 @@ internal sealed class ManagedProcess : IProgramProcess
 
     public void Terminate() => Kill();
 
-    public void Kill() => _process.Kill(entireProcessTree: true);
+    public void Kill() => process.Kill(entireProcessTree: true);
 
     public async ValueTask DisposeAsync()
     {
         Kill();
-        await _exited;
-        _process.Dispose();
+        await exited;
+        process.Dispose();
     }
 
     private static async Task<ProgramExit> WaitAsync(Process process)

@@ -15,10 +15,10 @@ internal sealed class PosixProcess : IProgramProcess
 {
     private const int WaiterStackBytes = 128 * 1024;
 
-    private readonly Lock _gate = new();
-    private readonly TaskCompletionSource<ProgramExit> _exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly GroupWatchdog? _watchdog;
-    private bool _collected;
+    private readonly Lock gate = new();
+    private readonly TaskCompletionSource<ProgramExit> exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly GroupWatchdog? watchdog;
+    private bool collected;
 
     private PosixProcess(int id, Pipe input, Pipe output, Pipe errors, GroupWatchdog? watchdog)
     {
@@ -26,7 +26,7 @@ internal sealed class PosixProcess : IProgramProcess
         Input = new AnonymousPipeClientStream(PipeDirection.Out, input.TakeWriteEnd());
         Output = new AnonymousPipeClientStream(PipeDirection.In, output.TakeReadEnd());
         Errors = new AnonymousPipeClientStream(PipeDirection.In, errors.TakeReadEnd());
-        _watchdog = watchdog;
+        this.watchdog = watchdog;
         watchdog?.Guard(id);
         new Thread(Collect, WaiterStackBytes) { IsBackground = true, Name = $"wait {id}" }.Start();
     }
@@ -39,7 +39,7 @@ internal sealed class PosixProcess : IProgramProcess
 
     public Stream Errors { get; }
 
-    public Task<ProgramExit> Exited => _exited.Task;
+    public Task<ProgramExit> Exited => exited.Task;
 
     /// <summary>Starts a program.</summary>
     /// <param name="words">The program and its arguments; the program is looked up in PATH when it holds no slash.</param>
@@ -102,7 +102,7 @@ internal sealed class PosixProcess : IProgramProcess
     public async ValueTask DisposeAsync()
     {
         Kill();
-        await _exited.Task;
+        await exited.Task;
         await Input.DisposeAsync();
         await Output.DisposeAsync();
         await Errors.DisposeAsync();
@@ -110,9 +110,9 @@ internal sealed class PosixProcess : IProgramProcess
 
     private void Signal(int signal)
     {
-        lock (_gate)
+        lock (gate)
         {
-            if (!_collected)
+            if (!collected)
                 SignalGroup(signal);
         }
     }
@@ -133,23 +133,23 @@ internal sealed class PosixProcess : IProgramProcess
         }
 
         int status, result;
-        lock (_gate)
+        lock (gate)
         {
             SignalGroup(Libc.SigKill);
-            _watchdog?.Release(Id);
+            watchdog?.Release(Id);
             while ((result = Libc.waitpid(Id, out status, 0)) < 0 && Marshal.GetLastPInvokeError() == Libc.Interrupted)
             {
             }
 
-            _collected = true;
+            collected = true;
         }
 
         if (result != Id)
-            _exited.SetException(new InvalidOperationException($"the exit code of process {Id} is lost: somebody else collected it"));
+            exited.SetException(new InvalidOperationException($"the exit code of process {Id} is lost: somebody else collected it"));
         else if ((status & 0x7f) is var signal and not 0)
-            _exited.SetResult(new ProgramExit(128 + signal, signal));
+            exited.SetResult(new ProgramExit(128 + signal, signal));
         else
-            _exited.SetResult(new ProgramExit((status >> 8) & 0xff));
+            exited.SetResult(new ProgramExit((status >> 8) & 0xff));
     }
 
     /// <summary>Both ends of a pipe; an end that nobody takes is closed.</summary>

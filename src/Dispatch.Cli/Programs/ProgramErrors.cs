@@ -17,12 +17,12 @@ public sealed partial class ProgramErrors(Action<int, string?> onProgress)
     /// <summary>Bytes kept of one line; the rest of it is dropped.</summary>
     public const int LineBytes = 2048;
 
-    private readonly Queue<string> _lines = new();
-    private readonly byte[] _line = new byte[LineBytes];
-    private int _length;
+    private readonly Queue<string> lines = new();
+    private readonly byte[] line = new byte[LineBytes];
+    private int length;
 
     /// <summary>The last lines in the order written, without line breaks at the end.</summary>
-    public string Tail => string.Join('\n', _lines);
+    public string Tail => string.Join('\n', lines);
 
     /// <summary>Reads to the end of the stream.</summary>
     public async Task ReadAsync(Stream stream, CancellationToken stop)
@@ -45,15 +45,15 @@ public sealed partial class ProgramErrors(Action<int, string?> onProgress)
         {
             if (b is (byte)'\n' or (byte)'\r')
                 EndLine();
-            else if (_length < LineBytes)
-                _line[_length++] = b;
+            else if (length < LineBytes)
+                line[length++] = b;
         }
     }
 
     private void EndLine()
     {
-        var line = Encoding.UTF8.GetString(_line, 0, _length);
-        _length = 0;
+        var line = Encoding.UTF8.GetString(line, 0, length);
+        length = 0;
         if (Progress().Match(line) is { Success: true } match
             && int.Parse(match.Groups["percent"].Value, CultureInfo.InvariantCulture) is <= 100 and var percent)
         {
@@ -63,9 +63,9 @@ public sealed partial class ProgramErrors(Action<int, string?> onProgress)
 
         if (string.IsNullOrWhiteSpace(line))
             return;
-        _lines.Enqueue(line);
-        if (_lines.Count > LinesKept)
-            _lines.Dequeue();
+        lines.Enqueue(line);
+        if (lines.Count > LinesKept)
+            lines.Dequeue();
     }
 
     [GeneratedRegex(@"^progress (?<percent>[0-9]{1,3})%?( +(?<message>.*))?$", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture)]

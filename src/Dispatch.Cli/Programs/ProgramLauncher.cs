@@ -8,13 +8,13 @@ public sealed class ProgramLauncher : IAsyncDisposable
     /// <summary>Not handed to programs: they act for the task's requester, not for the broker's owner.</summary>
     private const string AdminToken = "DISPATCH_ADMIN_TOKEN";
 
-    private readonly GroupWatchdog? _watchdog;
-    private readonly Dictionary<string, string> _inherited;
+    private readonly GroupWatchdog? watchdog;
+    private readonly Dictionary<string, string> inherited;
 
     private ProgramLauncher(GroupWatchdog? watchdog)
     {
-        _watchdog = watchdog;
-        _inherited = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
+        this.watchdog = watchdog;
+        inherited = Environment.GetEnvironmentVariables().Cast<DictionaryEntry>()
             .Where(variable => (string)variable.Key != AdminToken)
             .ToDictionary(variable => (string)variable.Key, variable => (string?)variable.Value ?? "");
     }
@@ -35,15 +35,15 @@ public sealed class ProgramLauncher : IAsyncDisposable
     /// <exception cref="ProgramNotStartedException">The operating system refused.</exception>
     public IProgramProcess Start(IReadOnlyList<string> words, IReadOnlyDictionary<string, string> variables)
     {
-        var environment = new Dictionary<string, string>(_inherited);
+        var environment = new Dictionary<string, string>(inherited);
         foreach (var (name, value) in variables)
             environment[name] = value.Replace("\0", "");
 
         return OperatingSystem.IsWindows()
             ? ManagedProcess.Start(words, environment)
-            : PosixProcess.Start(words, [.. environment.Select(variable => $"{variable.Key}={variable.Value}")], _watchdog);
+            : PosixProcess.Start(words, [.. environment.Select(variable => $"{variable.Key}={variable.Value}")], watchdog);
     }
 
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _watchdog?.DisposeAsync() ?? ValueTask.CompletedTask;
+    public ValueTask DisposeAsync() => watchdog?.DisposeAsync() ?? ValueTask.CompletedTask;
 }

@@ -10,7 +10,7 @@ public sealed class ProgramOutput(int limit)
     /// <summary>Deeper results are kept as text: the broker takes 32 levels, and a report wraps the result in some.</summary>
     private const int Depth = 24;
 
-    private readonly MemoryStream _kept = new();
+    private readonly MemoryStream kept = new();
 
     /// <summary>Bytes written, kept or not.</summary>
     public long Length { get; private set; }
@@ -22,7 +22,7 @@ public sealed class ProgramOutput(int limit)
         while (await stream.ReadAsync(buffer, stop) is > 0 and var count)
         {
             Length += count;
-            _kept.Write(buffer, 0, (int)Math.Min(count, limit - _kept.Length));
+            kept.Write(buffer, 0, (int)Math.Min(count, limit - kept.Length));
         }
     }
 
@@ -36,7 +36,7 @@ public sealed class ProgramOutput(int limit)
     {
         if (Length == 0)
             return null;
-        var bytes = _kept.GetBuffer().AsMemory(0, (int)_kept.Length);
+        var bytes = kept.GetBuffer().AsMemory(0, (int)kept.Length);
         var text = Encoding.UTF8.GetString(bytes.Span);
         if (Length > limit)
             return Truncated(text);

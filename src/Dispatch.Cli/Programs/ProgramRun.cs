@@ -14,9 +14,9 @@ public sealed class ProgramRun
     /// <summary>Output is read this long after the end, should a process that left the group still hold the pipe.</summary>
     private static readonly TimeSpan DrainTime = TimeSpan.FromSeconds(2);
 
-    private readonly ProgramLauncher _launcher;
-    private readonly TimeSpan _grace;
-    private readonly TimeProvider _time;
+    private readonly ProgramLauncher launcher;
+    private readonly TimeSpan grace;
+    private readonly TimeProvider time;
 
     /// <summary>Prepares runs.</summary>
     /// <param name="launcher">Starts the programs.</param>
@@ -24,9 +24,9 @@ public sealed class ProgramRun
     /// <param name="time">Measures the grace.</param>
     public ProgramRun(ProgramLauncher launcher, TimeSpan grace, TimeProvider time)
     {
-        _launcher = launcher;
-        _grace = grace;
-        _time = time;
+        this.launcher = launcher;
+        this.grace = grace;
+        this.time = time;
     }
 
     /// <summary>Runs a program and waits for its end.</summary>
@@ -47,7 +47,7 @@ public sealed class ProgramRun
         IProgramProcess process;
         try
         {
-            process = _launcher.Start(words, variables);
+            process = launcher.Start(words, variables);
         }
         catch (ProgramNotStartedException e)
         {
@@ -94,7 +94,7 @@ public sealed class ProgramRun
 
         try
         {
-            return (await process.Exited.WaitAsync(_grace, _time, CancellationToken.None), Stopped: true);
+            return (await process.Exited.WaitAsync(grace, time, CancellationToken.None), Stopped: true);
         }
         catch (TimeoutException)
         {

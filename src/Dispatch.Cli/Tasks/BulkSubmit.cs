@@ -13,7 +13,8 @@ namespace Dispatch.Cli.Tasks;
 /// <param name="first">Sends the first bulk, without patience for an absent broker.</param>
 /// <param name="others">Sends the others; waits for a broker that restarts or is busy.</param>
 /// <param name="keyPrefix">Gives every line without a key of its own the key PREFIX:LINE; null: none.</param>
-internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, string? keyPrefix)
+/// <param name="keepIds">Whether the summary is to hold the ids, which take memory when there are millions.</param>
+internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, string? keyPrefix, bool keepIds)
 {
     /// <summary>The broker's limit for one request.</summary>
     private const int MostTasks = 1000;
@@ -21,12 +22,12 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
     /// <summary>Below the broker's default limit for a body, 1 MiB.</summary>
     private const int MostBytes = 900 * 1024;
 
-    private readonly List<Line> _bulk = [];
-    private readonly List<string> _ids = [];
-    private int _bytes;
-    private int _submitted;
-    private int _seenBefore;
-    private long _read;
+    private readonly List<Line> bulk = [];
+    private readonly List<string> ids = [];
+    private int bytes;
+    private int submitted;
+    private int seenBefore;
+    private long read;
 
     /// <summary>Submits everything a reader holds.</summary>
     /// <param name="reader">One JSON object a line; blank lines are skipped.</param>
@@ -38,15 +39,15 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
         {
             for (var number = 1; await reader.ReadLineAsync(stop) is { } text; number++)
             {
-                _read += Encoding.UTF8.GetByteCount(text) + 1;
+                read += Encoding.UTF8.GetByteCount(text) + 1;
                 if (string.IsNullOrWhiteSpace(text))
                     continue;
                 var task = Parse(text, number);
                 var size = DispatchJson.Write(task).Length + 1;
-                if (_bulk.Count == MostTasks || (_bulk.Count > 0 && _bytes + size > MostBytes))
+                if (bulk.Count == MostTasks || (bulk.Count > 0 && bytes + size > MostBytes))
                     await FlushAsync(told, stop);
-                _bulk.Add(new Line(number, task));
-                _bytes += size;
+                bulk.Add(new Line(number, task));
+                bytes += size;
             }
 
             await FlushAsync(told, stop);
@@ -76,25 +77,25 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
 
     private async Task FlushAsync(Action<SubmitSummary> told, CancellationToken stop)
     {
-        if (_bulk.Count == 0)
+        if (bulk.Count == 0)
             return;
-        await SendAsync(_bulk, stop);
-        _bulk.Clear();
-        _bytes = 0;
+        await SendAsync(bulk, stop);
+        bulk.Clear();
+        bytes = 0;
         told(Summary(fault: null));
     }
 
     private async Task SendAsync(List<Line> lines, CancellationToken stop)
     {
-        var client = _submitted + _seenBefore == 0 ? first : others;
         try
         {
-            var answer = await client.SubmitAsync([.. lines.Select(line => line.Task)], stop);
+            var answer = await SubmitAsync([.. lines.Select(line => line.Task)], stop);
             if (answer.IsNew)
-                _submitted += lines.Count;
+                submitted += lines.Count;
             else
-                _seenBefore += lines.Count;
-            _ids.AddRange(answer.Tasks.Select(task => task.Id));
+                seenBefore += lines.Count;
+            if (keepIds)
+                ids.AddRange(answer.Tasks.Select(task => task.Id));
         }
         catch (DispatchException refused) when (refused.Status == 413 && lines.Count > 1)
         {
@@ -113,6 +114,20 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
         }
     }
 
+    private async Task<BulkSubmission> SubmitAsync(IReadOnlyList<NewTask> tasks, CancellationToken stop)
+    {
+        if (submitted + seenBefore > 0)
+            return await others.SubmitAsync(tasks, stop);
+        try
+        {
+            return await first.SubmitAsync(tasks, stop);
+        }
+        catch (DispatchException busy) when (busy.Status is 429 or 503)
+        {
+            return await others.SubmitAsync(tasks, stop);
+        }
+    }
+
     /// <summary>The broker counts from the first task of the bulk; a person counts lines of the file.</summary>
     private static string InLines(string detail, List<Line> lines)
     {
@@ -123,7 +138,7 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
             : detail;
     }
 
-    private SubmitSummary Summary(CommandFault? fault) => new(_submitted, _seenBefore, _read, fault) { Ids = _ids };
+    private SubmitSummary Summary(CommandFault? fault) => new(submitted, seenBefore, read, fault) { Ids = ids };
 
     private readonly record struct Line(int Number, NewTask Task);
 }

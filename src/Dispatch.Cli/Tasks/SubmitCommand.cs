@@ -8,27 +8,27 @@ namespace Dispatch.Cli.Tasks;
 /// <summary><c>dispatch submit</c>: one task from flags, or many from a file.</summary>
 internal sealed class SubmitCommand
 {
-    private readonly Argument<string?> _words = new("TITLE") { Description = "What is to be done, in a line", Arity = ArgumentArity.ZeroOrOne };
-    private readonly Option<string?> _title = new("--title") { Description = "The same, as an option", HelpName = "TEXT" };
-    private readonly Option<string?> _description = new("--description") { Description = "More about it", HelpName = "TEXT" };
-    private readonly Option<string?> _scope = new("--scope") { Description = "A capability the agent must have, by another name", HelpName = "NAME" };
-    private readonly Option<string[]> _require = new("--require") { Description = "A capability the agent must have; may repeat", HelpName = "NAME" };
-    private readonly Option<string[]> _prefer = new("--prefer") { Description = "A capability that is welcome; may repeat", HelpName = "NAME" };
-    private readonly Option<string[]> _labels = Labels.Option("A label; may repeat");
-    private readonly Option<string?> _owner = new("--owner") { Description = "Only this owner's agents may do it", HelpName = "NAME" };
-    private readonly Option<string?> _priority = new("--priority") { Description = "0 to 10, or low, normal, high, critical", HelpName = "N" };
-    private readonly Option<string?> _context = new("--context") { Description = "A JSON object for the agent, or @FILE that holds one, or @- for standard input", HelpName = "JSON" };
-    private readonly Option<TimeSpan?> _timeout = Durations.Option("--timeout", "How long one attempt may run");
-    private readonly Option<int?> _maxRetries = new("--max-retries") { Description = "Attempts after the first", HelpName = "N" };
-    private readonly Option<DateTimeOffset?> _runAt = Durations.InstantOption("--run-at", "Not before this time");
-    private readonly Option<TimeSpan?> _delay = Durations.Option("--delay", "Not before this long from now");
-    private readonly Option<DateTimeOffset?> _deadline = Durations.InstantOption("--deadline", "No attempt goes on past this time");
-    private readonly Option<string[]> _dependsOn = new("--depends-on") { Description = "Id of a task that must complete first; may repeat", HelpName = "ID" };
-    private readonly Option<string?> _parent = new("--parent") { Description = "Id of the task this one is part of", HelpName = "ID" };
-    private readonly Option<string?> _key = new("--idempotency-key") { Description = "The same key again is the same task, not another one", HelpName = "KEY" };
-    private readonly Option<bool> _wait = new("--wait") { Description = "Wait for the end; exit 1 when it is not completed" };
-    private readonly Option<string?> _file = new("--file", "-f") { Description = "Submit every line of FILE, each a task as JSON; - reads standard input", HelpName = "FILE" };
-    private readonly Option<string?> _keyPrefix = new("--key-prefix") { Description = "With -f: key every line PREFIX:LINE, so that the file can be submitted again safely", HelpName = "PREFIX" };
+    private readonly Argument<string?> words = new("TITLE") { Description = "What is to be done, in a line", Arity = ArgumentArity.ZeroOrOne };
+    private readonly Option<string?> title = new("--title") { Description = "The same, as an option", HelpName = "TEXT" };
+    private readonly Option<string?> description = new("--description") { Description = "More about it", HelpName = "TEXT" };
+    private readonly Option<string?> scope = new("--scope") { Description = "A capability the agent must have, by another name", HelpName = "NAME" };
+    private readonly Option<string[]> require = new("--require") { Description = "A capability the agent must have; may repeat", HelpName = "NAME" };
+    private readonly Option<string[]> prefer = new("--prefer") { Description = "A capability that is welcome; may repeat", HelpName = "NAME" };
+    private readonly Option<string[]> labels = Labels.Option("A label; may repeat");
+    private readonly Option<string?> owner = new("--owner") { Description = "Only this owner's agents may do it", HelpName = "NAME" };
+    private readonly Option<string?> priority = new("--priority") { Description = "0 to 10, or low, normal, high, critical", HelpName = "N" };
+    private readonly Option<string?> context = new("--context") { Description = "A JSON object for the agent, or @FILE that holds one, or @- for standard input", HelpName = "JSON" };
+    private readonly Option<TimeSpan?> timeout = Durations.Option("--timeout", "How long one attempt may run");
+    private readonly Option<int?> maxRetries = new("--max-retries") { Description = "Attempts after the first", HelpName = "N" };
+    private readonly Option<DateTimeOffset?> runAt = Durations.InstantOption("--run-at", "Not before this time");
+    private readonly Option<TimeSpan?> delay = Durations.Option("--delay", "Not before this long from now");
+    private readonly Option<DateTimeOffset?> deadline = Durations.InstantOption("--deadline", "No attempt goes on past this time");
+    private readonly Option<string[]> dependsOn = new("--depends-on") { Description = "Id of a task that must complete first; may repeat", HelpName = "ID" };
+    private readonly Option<string?> parent = new("--parent") { Description = "Id of the task this one is part of", HelpName = "ID" };
+    private readonly Option<string?> key = new("--idempotency-key") { Description = "The same key again is the same task, not another one", HelpName = "KEY" };
+    private readonly Option<bool> wait = new("--wait") { Description = "Wait for the end; exit 1 when it is not completed" };
+    private readonly Option<string?> file = new("--file", "-f") { Description = "Submit every line of FILE, each a task as JSON; - reads standard input", HelpName = "FILE" };
+    private readonly Option<string?> keyPrefix = new("--key-prefix") { Description = "With -f: key every line PREFIX:LINE, so that the file can be submitted again safely", HelpName = "PREFIX" };
 
     private SubmitCommand()
     {
@@ -38,15 +38,15 @@ internal sealed class SubmitCommand
 
     private DispatchCommand Build()
     {
-        _priority.CompletionSources.Add("low", "normal", "high", "critical");
+        priority.CompletionSources.Add("low", "normal", "high", "critical");
         Option[] single =
         [
-            _title, _description, _scope, _require, _prefer, _labels, _owner, _priority, _context, _timeout, _maxRetries,
-            _runAt, _delay, _deadline, _dependsOn, _parent, _key,
+            title, description, scope, require, prefer, labels, owner, priority, context, timeout, maxRetries,
+            runAt, delay, deadline, dependsOn, parent, key,
         ];
         var command = new DispatchCommand("submit", "Submit a task, or a file of tasks")
         {
-            Arguments = { _words },
+            Arguments = { words },
             Examples =
             [
                 "dispatch submit 'Summarise the incident' --require summarise --priority high --wait",
@@ -58,29 +58,29 @@ internal sealed class SubmitCommand
         };
         foreach (var option in single)
             command.Options.Add(option);
-        command.Options.Add(_wait);
-        command.Options.Add(_file);
-        command.Options.Add(_keyPrefix);
+        command.Options.Add(wait);
+        command.Options.Add(file);
+        command.Options.Add(keyPrefix);
 
         command.Validators.Add(result =>
         {
-            var fromFile = result.GetResult(_file) is not null;
+            var fromFile = result.GetResult(file) is not null;
             var given = single.Where(option => result.GetResult(option) is { Implicit: false }).Select(option => option.Name).ToList();
-            var title = result.GetValue(_title) ?? result.GetValue(_words);
-            if (fromFile && (given.Count > 0 || result.GetValue(_words) is not null))
+            var named = result.GetValue(title) ?? result.GetValue(words);
+            if (fromFile && (given.Count > 0 || result.GetValue(words) is not null))
                 result.AddError($"-f takes everything from the file; leave out {(given.Count > 0 ? string.Join(", ", given) : "the title")}");
-            else if (!fromFile && string.IsNullOrEmpty(title))
+            else if (!fromFile && string.IsNullOrEmpty(named))
                 result.AddError("Say what is to be done: dispatch submit 'a title', or -f FILE");
-            else if (result.GetValue(_title) is not null && result.GetValue(_words) is not null)
+            else if (result.GetValue(title) is not null && result.GetValue(words) is not null)
                 result.AddError("The title is given twice");
-            if (!fromFile && result.GetResult(_keyPrefix) is not null)
+            if (!fromFile && result.GetResult(keyPrefix) is not null)
                 result.AddError("--key-prefix goes with -f; for one task use --idempotency-key");
-            if (result.GetResult(_runAt) is not null && result.GetResult(_delay) is not null)
+            if (result.GetResult(runAt) is not null && result.GetResult(delay) is not null)
                 result.AddError("--run-at and --delay say the same thing; give one");
-            if (result.GetValue(_priority) is { } priority && !TaskPriority.TryParse(priority, out _))
-                result.AddError($"--priority: '{priority}' is none. Give 0 to 10, or low, normal, high, critical");
+            if (result.GetValue(priority) is { } urgency && !TaskPriority.TryParse(urgency, out _))
+                result.AddError($"--priority: '{urgency}' is none. Give 0 to 10, or low, normal, high, critical");
         });
-        return command.Does(run => run.Get(_file) is { } file ? SubmitFileAsync(run, file) : SubmitOneAsync(run));
+        return command.Does(run => run.Get(file) is { } path ? SubmitFileAsync(run, path) : SubmitOneAsync(run));
     }
 
     private async Task<int> SubmitOneAsync(Invocation run)
@@ -88,7 +88,7 @@ internal sealed class SubmitCommand
         var task = await ReadAsync(run);
         using var client = run.Connect(Brokers.Access.Agent);
         var submission = await client.SubmitAsync(task, run.Stop);
-        if (!run.Get(_wait))
+        if (!run.Get(wait))
         {
             if (run.Screen.Json)
                 run.Screen.WriteJson(DispatchJson.Write(submission.Task));
@@ -113,41 +113,41 @@ internal sealed class SubmitCommand
 
     private async Task<NewTask> ReadAsync(Invocation run)
     {
-        int? priority = run.Get(_priority) is { } text && TaskPriority.TryParse(text, out var number) ? number : null;
+        int? urgency = run.Get(priority) is { } text && TaskPriority.TryParse(text, out var number) ? number : null;
         return new NewTask
         {
-            Title = run.Get(_title) ?? run.Get(_words),
-            Description = run.Get(_description),
-            Scope = run.Get(_scope),
-            RequiredCapabilities = NullIfEmpty(run.Get(_require)),
-            PreferredCapabilities = NullIfEmpty(run.Get(_prefer)),
-            Labels = Labels.Read(run.Get(_labels)) is { Count: > 0 } labels ? labels : null,
-            Owner = run.Get(_owner),
-            Priority = priority,
-            Context = run.Get(_context) is { } context ? await ReadContextAsync(context, run.Stop) : null,
-            Timeout = run.Get(_timeout),
-            MaxRetries = run.Get(_maxRetries),
-            RunAt = run.Get(_runAt) ?? (TimeProvider.System.GetUtcNow() + run.Get(_delay)),
-            Deadline = run.Get(_deadline),
-            DependsOn = NullIfEmpty(run.Get(_dependsOn)),
-            ParentId = run.Get(_parent),
-            IdempotencyKey = run.Get(_key),
+            Title = run.Get(title) ?? run.Get(words),
+            Description = run.Get(description),
+            Scope = run.Get(scope),
+            RequiredCapabilities = NullIfEmpty(run.Get(require)),
+            PreferredCapabilities = NullIfEmpty(run.Get(prefer)),
+            Labels = Labels.Read(run.Get(labels)) is { Count: > 0 } given ? given : null,
+            Owner = run.Get(owner),
+            Priority = urgency,
+            Context = run.Get(context) is { } json ? await ReadContextAsync(json, run.Stop) : null,
+            Timeout = run.Get(timeout),
+            MaxRetries = run.Get(maxRetries),
+            RunAt = run.Get(runAt) ?? (TimeProvider.System.GetUtcNow() + run.Get(delay)),
+            Deadline = run.Get(deadline),
+            DependsOn = NullIfEmpty(run.Get(dependsOn)),
+            ParentId = run.Get(parent),
+            IdempotencyKey = run.Get(key),
         };
     }
 
-    private async Task<int> SubmitFileAsync(Invocation run, string file)
+    private async Task<int> SubmitFileAsync(Invocation run, string path)
     {
         using var brisk = run.Connect(Brokers.Access.Agent);
         using var patient = run.Connect(Brokers.Access.Agent, TimeSpan.FromSeconds(30));
-        using var reader = file == "-" ? Console.In : new StreamReader(file);
-        var size = file == "-" || reader is not StreamReader { BaseStream: { CanSeek: true } stream } ? (long?)null : stream.Length;
-        var bulk = new BulkSubmit(brisk, patient, run.Get(_keyPrefix));
+        using var reader = path == "-" ? Console.In : new StreamReader(path);
+        var size = path == "-" || reader is not StreamReader { BaseStream: { CanSeek: true } stream } ? (long?)null : stream.Length;
+        var bulk = new BulkSubmit(brisk, patient, run.Get(keyPrefix), keepIds: run.Screen.Json || run.Get(wait));
 
         var summary = run.Screen.NotesAreTerminal
             ? await SubmitProgress.ShowAsync(run.Screen, size, told => bulk.RunAsync(reader, told, run.Stop))
             : await bulk.RunAsync(reader, _ => { }, run.Stop);
 
-        if (run.Get(_wait) && summary.Fault is null)
+        if (run.Get(wait) && summary.Fault is null)
             summary = await WaitAsync(run, patient, summary);
         summary.Write(run.Screen);
         return summary.Fault?.ExitCode ?? (summary.Ended is { } ended && ended.Keys.Any(state => state != TaskState.Completed) ? ExitCode.Failed : ExitCode.Ok);
@@ -170,7 +170,7 @@ internal sealed class SubmitCommand
         var (text, source) = given switch
         {
             "@-" => (await Console.In.ReadToEndAsync(stop), "standard input"),
-            ['@', .. var file] => (await File.ReadAllTextAsync(file, stop), file),
+            ['@', .. var path] => (await File.ReadAllTextAsync(path, stop), path),
             _ => (given, "--context"),
         };
         try

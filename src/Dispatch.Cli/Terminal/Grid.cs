@@ -5,7 +5,7 @@ namespace Dispatch.Cli.Terminal;
 /// <summary>Rows of text under headings, for people.</summary>
 internal sealed class Grid
 {
-    private readonly Table _table = new() { Border = TableBorder.None, UseSafeBorder = true };
+    private readonly Table table = new() { Border = TableBorder.None, UseSafeBorder = true };
 
     /// <summary>An empty grid. A heading that begins with <c>&gt;</c> is for numbers, which stand to the right.</summary>
     public Grid(params string[] headings)
@@ -13,7 +13,7 @@ internal sealed class Grid
         foreach (var heading in headings)
         {
             var right = heading.StartsWith('>');
-            _table.AddColumn(new TableColumn(new Text(heading.TrimStart('>'), new Style(decoration: Decoration.Dim)))
+            table.AddColumn(new TableColumn(new Text(heading.TrimStart('>'), new Style(decoration: Decoration.Dim)))
             {
                 Alignment = right ? Justify.Right : Justify.Left,
                 Padding = new Padding(0, 0, 2, 0),
@@ -22,14 +22,14 @@ internal sealed class Grid
     }
 
     /// <summary>The table, to be put somewhere.</summary>
-    public Table Table => _table;
+    public Table Table => table;
 
     /// <summary>Adds a row; its cells are plain text, made harmless.</summary>
     public void Add(params Cell[] cells) =>
-        _table.AddRow(cells.Select(cell => new Text(TerminalText.Line(cell.Text), cell.Style ?? Style.Plain)));
+        table.AddRow(cells.Select(cell => new Text(TerminalText.Line(cell.Text), cell.Style ?? Style.Plain)));
 
     /// <summary>Writes it to standard output.</summary>
-    public void Write(Screen screen) => screen.Output.Write(_table);
+    public void Write(Screen screen) => screen.Output.Write(table);
 }
 
 /// <summary>One cell of a grid.</summary>

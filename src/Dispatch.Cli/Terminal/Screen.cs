@@ -12,16 +12,16 @@ internal sealed class Screen
     /// <summary>Columns assumed where nothing limits them, so that piped output is never cut or wrapped.</summary>
     private const int Unlimited = 100_000;
 
-    private readonly Lazy<IAnsiConsole> _output;
-    private readonly Lazy<IAnsiConsole> _notes;
+    private readonly Lazy<IAnsiConsole> output;
+    private readonly Lazy<IAnsiConsole> notes;
 
     /// <summary>The process's own streams.</summary>
     /// <param name="json">True when the caller asked for JSON.</param>
     public Screen(bool json)
     {
         Json = json;
-        _output = new Lazy<IAnsiConsole>(() => Make(Console.Out, Console.IsOutputRedirected));
-        _notes = new Lazy<IAnsiConsole>(() => Make(Console.Error, Console.IsErrorRedirected));
+        output = new Lazy<IAnsiConsole>(() => Make(Console.Out, Console.IsOutputRedirected));
+        notes = new Lazy<IAnsiConsole>(() => Make(Console.Error, Console.IsErrorRedirected));
     }
 
     /// <summary>True when standard output is for a machine.</summary>
@@ -34,10 +34,10 @@ internal sealed class Screen
     public bool NotesAreTerminal { get; } = !Console.IsErrorRedirected;
 
     /// <summary>Standard output for rich content.</summary>
-    public IAnsiConsole Output => _output.Value;
+    public IAnsiConsole Output => output.Value;
 
     /// <summary>Standard error for rich content.</summary>
-    public IAnsiConsole Notes => _notes.Value;
+    public IAnsiConsole Notes => notes.Value;
 
     /// <summary>One line of result for a person; nothing in JSON mode.</summary>
     public void Line(string text = "")
