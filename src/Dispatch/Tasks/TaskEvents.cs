@@ -23,8 +23,8 @@ public sealed record TaskCreated(
     public static readonly EventKind Is = new("task.created", "tasks", TaskEventJson.Default.TaskCreated);
 }
 
-/// <summary>An agent was chosen and holds the task under this attempt number.</summary>
-public sealed record TaskAssigned(string Agent, int Attempt, MatchScore Why) : TaskEvent(Is)
+/// <summary>An agent was chosen and holds the task under this attempt number. <c>queued_ms</c>: how long it could have been given out before.</summary>
+public sealed record TaskAssigned(string Agent, int Attempt, long QueuedMs, MatchScore Why) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.assigned", "tasks", TaskEventJson.Default.TaskAssigned);
 }
@@ -98,8 +98,8 @@ public sealed record TaskUnmatched(WaitReason Reason, string Message) : TaskEven
     public static readonly EventKind Is = new("task.unmatched", "tasks", TaskEventJson.Default.TaskUnmatched);
 }
 
-/// <summary>Finished tasks past their retention were removed. The subject is the first of them.</summary>
-public sealed record TaskPruned(long[] Numbers) : TaskEvent(Is)
+/// <summary>Finished tasks past their retention were removed: their numbers, and how many had ended in which state.</summary>
+public sealed record TaskPruned(long[] Numbers, int Completed, int Failed, int Timeout, int Cancelled) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.pruned", "tasks", TaskEventJson.Default.TaskPruned);
 }

@@ -1,0 +1,90 @@
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Agents;
+
+/// <param name="Reports">Verdicts in the order sent.</param>
+/// <param name="Tasks">Newly assigned, or delivered again.</param>
+/// <param name="Revoked">Attempts that are no longer wanted.</param>
+/// <param name="Wake">The agent sleeps and is asked to wake.</param>
+/// <param name="LeaseExpiresAt">Unix milliseconds.</param>
+public sealed record ExchangeOutcome(
+    ReportVerdict[] Reports, IReadOnlyList<GrantedTask> Tasks, IReadOnlyList<Revocation> Revoked, bool Wake, long LeaseExpiresAt);
+
+/// <summary>
+/// A worker's round trip: reports in, assignments out, in one commit. Reports are applied before new work is looked for.
+/// Answers null when the agent is not registered.
+/// </summary>
+/// <param name="Holding">What the worker says it has; assigned tasks it had been sent and does not name are sent again.</param>
+/// <param name="Max">At most so many tasks are given, 0..1000.</param>
+/// <param name="Resumed">True when this is the rest of an exchange that waited: it only collects what is new.</param>
+public sealed record ExchangeWork(
+    string Id, IReadOnlyList<TaskReport> Reports, IReadOnlyList<HeldAttempt> Holding, AgentStatus? Status, int Max, bool Resumed = false)
+    : Command<ExchangeOutcome?>
+{
+    public override ExchangeOutcome? Decide(State state, Decision decision)
+    {
+        if (state.Agents.Find(Id) is not { } agent)
+            return null;
+
+        Presence.SignOfLife(state, decision, agent, Status);
+        var verdicts = Reports.Count == 0 ? [] : new ReportVerdict[Reports.Count];
+        for (var i = 0; i < verdicts.Length; i++)
+            verdicts[i] = Reporting.Take(state, decision, state.Tasks.Find(Reports[i].Task), Reports[i], Id, byAdmin: false);
+        return new ExchangeOutcome(verdicts, [], [], false, 0);
+    }
+
+    public override ExchangeOutcome? Conclude(State state, Decision decision, ExchangeOutcome? outcome)
+    {
+        if (outcome is null || state.Agents.Find(Id) is not { } agent)
+            return null;
+
+        var tasks = new List<GrantedTask>();
+        if (!Resumed)
+            DeliverAgain(agent, tasks);
+        while (tasks.Count < Max && agent.Undelivered.TryDequeue(out var entry))
+        {
+            if (entry.Holder != agent || entry.Delivered || entry.Task.Status != TaskState.Assigned)
+                continue;
+            entry.Delivered = true;
+            tasks.Add(new GrantedTask(entry.Task, entry.Spec));
+        }
+
+        return outcome with { Tasks = tasks, Revoked = Revoked(state, agent), Wake = agent.IsWaking, LeaseExpiresAt = state.Now + state.Options.LeaseMs };
+    }
+
+    private void DeliverAgain(AgentEntry agent, List<GrantedTask> tasks)
+    {
+        HashSet<TaskId>? named = null;
+        foreach (var entry in agent.Held)
+        {
+            if (tasks.Count >= Max)
+                return;
+            if (!entry.Delivered || entry.Task.Status != TaskState.Assigned)
+                continue;
+            named ??= Holding.Select(held => held.Task).ToHashSet();
+            if (!named.Contains(entry.Task.Id))
+                tasks.Add(new GrantedTask(entry.Task, entry.Spec));
+        }
+    }
+
+    private List<Revocation> Revoked(State state, AgentEntry agent)
+    {
+        var revoked = new List<Revocation>(agent.Revocations);
+        agent.Revocations.Clear();
+        foreach (var held in Holding)
+        {
+            // An answer that told of it may have been lost, so what the worker believes is compared each time.
+            var task = state.Tasks.Find(held.Task)?.Task;
+            var valid = task is not null && task.IsHeldBy(Id, held.Attempt);
+            var reported = Reports.Any(report => report.Task == held.Task);
+            if (!valid && !reported && !revoked.Exists(known => known.Task == held.Task))
+                revoked.Add(new Revocation(held.Task, held.Attempt ?? task?.Attempt ?? 0, "not_held"));
+        }
+
+        return revoked;
+    }
+}
+
+/// <param name="Attempt">Null when the worker did not say.</param>
+public readonly record struct HeldAttempt(TaskId Task, int? Attempt);

@@ -1,0 +1,126 @@
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Agents;
+
+/// <summary>Whether agents are there: signs of life, leases that run out, wake-ups.</summary>
+internal static class Presence
+{
+    /// <summary>The agent showed that it lives, and perhaps how it is.</summary>
+    public static void SignOfLife(State state, Decision decision, AgentEntry entry, AgentStatus? says)
+    {
+        state.Agents.Seen(entry);
+        if (entry.Disconnected)
+        {
+            entry.Disconnected = false;
+            state.Matcher.Refresh(entry);
+        }
+
+        var before = entry.Agent.Status;
+        var now = says ?? (before == AgentStatus.Offline ? AgentStatus.Ready : before);
+        if (now != before)
+        {
+            decision.Raise(entry.Agent, new AgentStatusChanged(before, now));
+            state.Agents.Seen(entry);
+        }
+
+        if (entry.IsWaking && now is AgentStatus.Ready or AgentStatus.Busy)
+            Wake(state, decision, entry);
+    }
+
+    /// <summary>How long until the next look: the rest of the lease, or of the time until an offline agent is forgotten.</summary>
+    public static long CheckAfter(State state, AgentEntry entry) =>
+        entry.Agent.Status == AgentStatus.Offline ? state.Options.ReapAfterMs : state.Options.LeaseMs;
+
+    public static void LeaseDue(State state, Decision decision, AgentEntry entry)
+    {
+        var silent = state.Elapsed - entry.SeenAt;
+        var offline = entry.Agent.Status == AgentStatus.Offline;
+        var allowed = CheckAfter(state, entry);
+        if (silent < allowed)
+        {
+            state.Due.Arm(entry.Lease, entry.SeenAt + allowed);
+            return;
+        }
+
+        if (!offline)
+        {
+            decision.Cause = decision.Raise(entry.Agent, new AgentOffline(silent)).Sequence;
+            FreeReserved(state, entry);
+            foreach (var held in InOrder(entry))
+                TaskEnding.TakeFromVanished(decision, held, $"Agent {entry.Agent.Id} showed no sign of life for {silent} ms.");
+            state.Due.Arm(entry.Lease, state.Elapsed + state.Options.ReapAfterMs);
+        }
+        else if (!entry.Agent.Drained)
+        {
+            decision.Raise(entry.Agent, new AgentDeregistered("reaped"));
+        }
+        else
+        {
+            state.Due.Arm(entry.Lease, state.Elapsed + state.Options.ReapAfterMs);
+        }
+
+        decision.Cause = 0;
+    }
+
+    /// <summary>Takes the task out of the queue and keeps it for the sleeping agent until that is awake or the time is up.</summary>
+    public static void RequestWake(State state, Decision decision, AgentEntry agent, TaskEntry task)
+    {
+        state.Tasks.Reserve(task, agent);
+        decision.Called.Add(agent.Agent.Id);
+        if (agent.IsWaking)
+            return;
+        agent.IsWaking = true;
+        decision.Raise(agent.Agent, new AgentWakeRequested(task.Task.Id));
+        state.Due.Arm(agent.WakeTimer, state.Elapsed + state.Options.WakeTimeoutMs);
+    }
+
+    public static void WakeDue(State state, Decision decision, AgentEntry entry)
+    {
+        if (!entry.IsWaking)
+            return;
+        entry.IsWaking = false;
+        decision.Raise(entry.Agent, new AgentWakeFailed(state.Options.WakeTimeoutMs));
+        entry.Unwakeable = true;
+        FreeReserved(state, entry);
+    }
+
+    /// <summary>What the agent holds, oldest first.</summary>
+    public static List<TaskEntry> InOrder(AgentEntry entry)
+    {
+        var held = entry.Held.ToList();
+        held.Sort(static (a, b) => (a.Task.AssignedAt, a.Task.Number).CompareTo((b.Task.AssignedAt, b.Task.Number)));
+        return held;
+    }
+
+    /// <summary>Tasks kept for an agent that did not come go back to the queue.</summary>
+    public static void FreeReserved(State state, AgentEntry entry)
+    {
+        var reserved = entry.Reserved.ToList();
+        entry.Reserved.Clear();
+        entry.IsWaking = false;
+        state.Due.Disarm(entry.WakeTimer);
+        foreach (var task in reserved)
+        {
+            task.Waking = null;
+            state.Tasks.Rejoin(task, arrived: true);
+        }
+
+        state.Matcher.Refresh(entry);
+    }
+
+    private static void Wake(State state, Decision decision, AgentEntry entry)
+    {
+        entry.IsWaking = false;
+        state.Due.Disarm(entry.WakeTimer);
+        decision.Cause = decision.Raise(entry.Agent, new AgentWoken()).Sequence;
+        foreach (var task in entry.Reserved.ToList())
+        {
+            var match = Matching.Matcher.CapabilityMatch(task.Task.Needs, entry);
+            var why = Matching.Matcher.Score(entry, match, task.Task.Priority, 1);
+            decision.Raise(task.Task, new TaskAssigned(entry.Agent.Id, task.Task.Attempt + 1, state.Matcher.QueuedMs(task), why with { Active = entry.Held.Count }));
+        }
+
+        decision.Cause = 0;
+    }
+}

@@ -1,0 +1,142 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Matching;
+using Dispatch.Tasks;
+
+namespace Dispatch.Sequencing;
+
+/// <summary>Settings that decisions depend on. All times in milliseconds.</summary>
+public sealed record StateOptions
+{
+    public long LeaseMs { get; init; } = 30_000;
+
+    public long ReapAfterMs { get; init; } = 86_400_000;
+
+    public long WakeTimeoutMs { get; init; } = 30_000;
+
+    public long AgingMs { get; init; } = 60_000;
+
+    public bool OwnerFilter { get; init; } = true;
+
+    public long RetryBaseMs { get; init; } = 1_000;
+
+    public long RetryCapMs { get; init; } = 300_000;
+
+    /// <summary>Specs of waiting tasks kept in memory, in bytes; past it they are read from the store when a worker takes them.</summary>
+    public long SpecBudget { get; init; } = 64L << 20;
+
+    /// <summary>A spec larger than this is never kept in memory while its task waits.</summary>
+    public int SpecLimit { get; init; } = 2048;
+}
+
+/// <summary>
+/// Everything the broker knows while it runs. Changed only by <see cref="Apply"/>; what is derived (queue, timers, who holds what)
+/// follows in the same call. Not for use by two threads at once.
+/// </summary>
+public sealed class State
+{
+    private static readonly Dictionary<string, EventKind> KindsByName =
+        TaskEvent.Kinds.Concat(AgentEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+
+    /// <param name="live">False for a state that is only folded from a log: no queue, no timers, and finished tasks stay.</param>
+    public State(StateOptions options, bool live = true)
+    {
+        Options = options;
+        IsLive = live;
+        Matcher = new Matcher(this);
+        Tasks = new TaskTable(this);
+        Agents = new AgentTable(this);
+    }
+
+    /// <summary>The whole catalogue.</summary>
+    public static IReadOnlyCollection<EventKind> EventKinds => KindsByName.Values;
+
+    public StateOptions Options { get; }
+
+    public bool IsLive { get; }
+
+    public TaskTable Tasks { get; }
+
+    public AgentTable Agents { get; }
+
+    public TokenTable Tokens { get; } = new();
+
+    public Matcher Matcher { get; }
+
+    /// <summary>Sequence of the last event.</summary>
+    public long Sequence { get; private set; }
+
+    /// <summary>Wall clock in Unix milliseconds, never behind the last event's timestamp.</summary>
+    public long Now { get; private set; }
+
+    /// <summary>Monotonic milliseconds: leases, run times and backoff are measured by it, so that a set clock changes none of them.</summary>
+    public long Elapsed { get; private set; }
+
+    /// <summary>Timers on the monotonic clock.</summary>
+    internal DueQueue Due { get; } = new();
+
+    /// <summary>Timers on the wall clock: run_at, deadline.</summary>
+    internal DueQueue WallDue { get; } = new();
+
+    /// <exception cref="KeyNotFoundException">No such event type in this release.</exception>
+    public static EventKind KindOf(string name) =>
+        KindsByName.TryGetValue(name, out var kind) ? kind : throw new KeyNotFoundException($"Event type '{name}' is not known to this release.");
+
+    /// <summary>Takes over what the store holds. Every lease, run time and backoff starts from here with what was left of it.</summary>
+    public static State Load(LoadedState loaded, StateOptions options, long now, long elapsed)
+    {
+        var state = new State(options) { Sequence = loaded.Sequence, Now = loaded.Timestamp };
+        state.MoveClocks(now, elapsed);
+        state.Tokens.Load(loaded.Tokens);
+        state.Agents.Load(loaded.Agents);
+        state.Tasks.Load(loaded.Tasks, loaded.Totals);
+        return state;
+    }
+
+    public void MoveClocks(long now, long elapsed)
+    {
+        Now = Math.Max(Now, now);
+        Elapsed = Math.Max(Elapsed, elapsed);
+    }
+
+    /// <summary>The only code that changes state; the same live and on replay.</summary>
+    public void Apply(DispatchEvent happened)
+    {
+        Sequence = happened.Sequence;
+        if (!IsLive)
+            Now = happened.Timestamp;
+        switch (happened.Data)
+        {
+            case TaskEvent data:
+                Tasks.Apply(happened, data);
+                break;
+            case TokenCreated or TokenRevoked:
+                Tokens.Apply(happened);
+                break;
+            case AgentEvent data:
+                Agents.Apply(happened, data);
+                break;
+            default:
+                throw new InvalidOperationException($"No table takes {happened.Type} events.");
+        }
+    }
+
+    /// <summary>What the events since the last call changed, for the store.</summary>
+    internal Batch TakeBatch(IReadOnlyList<DispatchEvent> events)
+    {
+        var (tasks, attempts, keys, pruned) = Tasks.TakeChanges();
+        var (agents, removed) = Agents.TakeChanges();
+        return new Batch
+        {
+            Events = events,
+            Tasks = tasks,
+            Attempts = attempts,
+            Keys = keys,
+            PrunedTasks = pruned,
+            Agents = agents,
+            RemovedAgents = removed,
+            Tokens = Tokens.TakeChanges(),
+            Totals = Tasks.Totals.ToArray(),
+        };
+    }
+}

@@ -1,0 +1,367 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Matching;
+using Dispatch.Sequencing;
+
+namespace Dispatch.Tasks;
+
+/// <summary>
+/// The live tasks and what is derived from them. Finished tasks leave at the end of the batch that finished them; the store keeps them.
+/// </summary>
+public sealed class TaskTable
+{
+    private readonly State state;
+    private readonly Dictionary<TaskId, TaskEntry> entries = [];
+    private readonly RequirementPool requirements = new();
+    private readonly long[] totals = new long[9];
+
+    private List<TaskEntry> dirty = [];
+    private List<EndedAttempt> ended = [];
+    private List<IdempotencyRow> keys = [];
+    private List<long> pruned = [];
+    private readonly List<TaskEntry> leaving = [];
+    private long specBytes;
+
+    internal TaskTable(State state)
+    {
+        this.state = state;
+        RecentlyLeft = new RecentWindow<TaskId, long>(20_000);
+        RecentKeys = new RecentWindow<IdempotencyKey, IdempotencyRow>(20_000);
+    }
+
+    /// <summary>Tasks in each state, finished ones included, indexed by <see cref="TaskState"/>.</summary>
+    public IReadOnlyList<long> Totals => totals;
+
+    public int Count => entries.Count;
+
+    public IEnumerable<TaskEntry> All => entries.Values;
+
+    /// <summary>Tasks that finished lately, with the sequence of their end: what was read from the store before that is out of date.</summary>
+    internal RecentWindow<TaskId, long> RecentlyLeft { get; }
+
+    internal RecentWindow<IdempotencyKey, IdempotencyRow> RecentKeys { get; }
+
+    public TaskEntry? Find(TaskId id) => entries.GetValueOrDefault(id);
+
+    internal void Load(IReadOnlyList<WorkTask> tasks, IReadOnlyList<long> stored)
+    {
+        for (var i = 0; i < totals.Length; i++)
+            totals[i] = stored[i];
+        RecentlyLeft.Floor = RecentKeys.Floor = state.Sequence;
+        entries.EnsureCapacity(tasks.Count);
+        foreach (var task in tasks)
+            entries.Add(task.Id, new TaskEntry(task, null));
+        foreach (var task in tasks)
+        {
+            var entry = entries[task.Id];
+            if (task.Status is TaskState.Blocked or TaskState.Scheduled)
+                AwaitDependencies(entry);
+            Settle(entry, null, arrived: false);
+        }
+    }
+
+    /// <summary>Puts a finished task, as the store has it, back into memory; an event that revives it must follow.</summary>
+    internal TaskEntry Recall(StoredTask stored)
+    {
+        var entry = new TaskEntry(stored.Task, stored.Spec);
+        entries.Add(stored.Task.Id, entry);
+        Hold(entry, stored.Spec);
+        return entry;
+    }
+
+    internal void Apply(DispatchEvent happened, TaskEvent data)
+    {
+        if (data is TaskPruned prune)
+        {
+            Prune(prune);
+            return;
+        }
+
+        if (!TaskId.TryParse(happened.Subject, out var id))
+            throw new InvalidOperationException($"Event {happened.Sequence} ({happened.Type}) is about '{happened.Subject}', which is no task id.");
+        if (data is TaskCreated created)
+        {
+            Add(id, created, happened);
+            return;
+        }
+
+        if (!entries.TryGetValue(id, out var entry))
+            throw new InvalidOperationException($"Event {happened.Sequence} ({happened.Type}) is about task {id}, which is not there.");
+
+        var before = entry.Task;
+        if (!TaskTransitions.Allows(before.Status, data))
+            throw new InvalidOperationException($"Event {happened.Sequence}: {happened.Type} can't happen to a task that is {before.Status}.");
+        var after = TaskTransitions.Next(before, data, happened.Timestamp) with { LastSequence = happened.Sequence };
+        if (TaskTransitions.EndOfAttempt(before, data, happened.Timestamp) is { } attempt)
+            ended.Add(attempt);
+
+        var change = RowChange.State;
+        if (data is TaskUpdated { Context: { } context })
+        {
+            var changed = entry.Spec! with { Context = context };
+            specBytes += changed.Size - entry.Spec.Size;
+            entry.Spec = changed;
+            change = RowChange.StateAndSpec;
+        }
+
+        Replace(entry, before, after, change);
+        if (after.IsFinal && !before.IsFinal)
+        {
+            leaving.Add(entry);
+            RecentlyLeft.Add(id, happened.Sequence, happened.Sequence);
+        }
+    }
+
+    internal (List<TaskRow> Tasks, List<EndedAttempt> Attempts, List<IdempotencyRow> Keys, List<long> Pruned) TakeChanges()
+    {
+        dirty.Sort(static (a, b) => a.Task.Number.CompareTo(b.Task.Number));
+        var rows = new List<TaskRow>(dirty.Count);
+        foreach (var entry in dirty)
+        {
+            var change = entry.Dirty!.Value;
+            rows.Add(new TaskRow(entry.Task, change == RowChange.State ? null : entry.Spec, change));
+            entry.Dirty = null;
+            if (state.IsLive && change != RowChange.State && entry.Spec is { } spec && !entry.Task.IsHeld)
+                Thin(entry, spec);
+        }
+
+        if (state.IsLive)
+        {
+            foreach (var entry in leaving)
+            {
+                if (entry.Task.IsFinal && entries.Remove(entry.Task.Id))
+                    Forget(entry);
+            }
+        }
+
+        var taken = (rows, ended, keys, pruned);
+        dirty.Clear();
+        leaving.Clear();
+        (ended, keys, pruned) = ([], [], []);
+        return taken;
+    }
+
+    private void Add(TaskId id, TaskCreated created, DispatchEvent happened)
+    {
+        var task = new WorkTask
+        {
+            Id = id,
+            Number = happened.Sequence,
+            Status = created.Status,
+            Needs = requirements.Get(created.RequiredCapabilities, created.PreferredCapabilities, created.Owner),
+            Requester = created.Requester,
+            Session = happened.Session,
+            Parent = created.ParentId ?? default,
+            DependsOn = created.DependsOn ?? [],
+            Priority = created.Priority,
+            MaxRetries = created.MaxRetries,
+            TimeoutMs = created.TimeoutMs,
+            RunAt = created.RunAt ?? 0,
+            Deadline = created.Deadline ?? 0,
+            CreatedAt = happened.Timestamp,
+            QueuedAt = happened.Timestamp,
+            LastSequence = happened.Sequence,
+        };
+        var spec = new TaskSpec
+        {
+            Title = created.Title,
+            Description = created.Description,
+            Scope = created.Scope,
+            Labels = created.Labels,
+            Context = created.Context,
+            Estimate = created.Estimate,
+            Submitter = created.Submitter,
+            IdempotencyKey = created.IdempotencyKey,
+        };
+        var entry = new TaskEntry(task, spec);
+        entries.Add(id, entry);
+        Hold(entry, spec);
+        totals[(int)task.Status]++;
+        Mark(entry, RowChange.Insert);
+        if (created.IdempotencyKey is { } key)
+        {
+            var row = new IdempotencyRow(created.Requester, key, created.BodyHash ?? "", id, task.Number);
+            keys.Add(row);
+            RecentKeys.Add(new IdempotencyKey(created.Requester, key), row, happened.Sequence);
+        }
+
+        if (state.IsLive && task.Status is TaskState.Blocked or TaskState.Scheduled)
+            AwaitDependencies(entry);
+        Settle(entry, null, arrived: true);
+    }
+
+    private void Replace(TaskEntry entry, WorkTask before, WorkTask after, RowChange change)
+    {
+        entry.Task = after;
+        totals[(int)before.Status]--;
+        totals[(int)after.Status]++;
+        Mark(entry, change);
+        Settle(entry, before, arrived: after.Status == TaskState.Pending && before.Status != TaskState.Pending);
+    }
+
+    private void Mark(TaskEntry entry, RowChange change)
+    {
+        if (entry.Dirty is null)
+            dirty.Add(entry);
+        entry.Dirty = entry.Dirty is { } known && known > change ? known : change;
+    }
+
+    private void Prune(TaskPruned prune)
+    {
+        pruned.AddRange(prune.Numbers);
+        totals[(int)TaskState.Completed] -= prune.Completed;
+        totals[(int)TaskState.Failed] -= prune.Failed;
+        totals[(int)TaskState.Timeout] -= prune.Timeout;
+        totals[(int)TaskState.Cancelled] -= prune.Cancelled;
+        if (state.IsLive)
+            return;
+
+        var gone = prune.Numbers.ToHashSet();
+        foreach (var id in entries.Where(pair => gone.Contains(pair.Value.Task.Number)).Select(pair => pair.Key).ToList())
+            entries.Remove(id);
+    }
+
+    // ---- derived: who holds it, where it queues, when it is due ---------------------------------------------------------
+
+    private void AwaitDependencies(TaskEntry entry)
+    {
+        foreach (var dependency in entry.Task.DependsOn)
+        {
+            if (entries.TryGetValue(dependency, out var awaited) && !awaited.Task.IsFinal)
+            {
+                (awaited.Dependants ??= []).Add(entry);
+                entry.Unmet++;
+            }
+        }
+    }
+
+    private void Settle(TaskEntry entry, WorkTask? before, bool arrived)
+    {
+        if (!state.IsLive)
+            return;
+
+        var task = entry.Task;
+        SettleHolder(entry, task);
+        if (entry.Waking is { } waking && task.Status != TaskState.Pending)
+        {
+            entry.Waking = null;
+            waking.Reserved.Remove(entry);
+            state.Matcher.Refresh(waking);
+        }
+
+        SettleQueue(entry, task, before, arrived);
+        SettleTimers(entry, task, before);
+    }
+
+    private void SettleHolder(TaskEntry entry, WorkTask task)
+    {
+        if (entry.Holder is { } holder && (!task.IsHeld || !string.Equals(holder.Agent.Id, task.Assignee, StringComparison.Ordinal)))
+        {
+            var last = holder.Held[^1];
+            holder.Held[entry.HeldIndex] = last;
+            last.HeldIndex = entry.HeldIndex;
+            holder.Held.RemoveAt(holder.Held.Count - 1);
+            entry.Holder = null;
+            entry.Delivered = false;
+            state.Matcher.Refresh(holder);
+        }
+
+        if (task.IsHeld && entry.Holder is null && state.Agents.Find(task.Assignee!) is { } agent)
+        {
+            entry.Holder = agent;
+            entry.HeldIndex = agent.Held.Count;
+            entry.Delivered = false;
+            agent.Held.Add(entry);
+            agent.Undelivered.Enqueue(entry);
+            state.Matcher.Refresh(agent);
+        }
+    }
+
+    private void SettleQueue(TaskEntry entry, WorkTask task, WorkTask? before, bool arrived)
+    {
+        var waits = task.Status == TaskState.Pending && task.NextAttemptAt <= state.Now && entry.Waking is null;
+        var moved = before is not null && (before.Priority != task.Priority || before.QueuedAt != task.QueuedAt);
+        if (entry.Line is not null && (!waits || moved))
+            state.Matcher.Dequeue(entry);
+        if (waits && entry.Line is null)
+        {
+            if (arrived)
+                entry.Told = WaitReason.None;
+            state.Matcher.Enqueue(entry, arrived);
+        }
+    }
+
+    private void SettleTimers(TaskEntry entry, WorkTask task, WorkTask? before)
+    {
+        if (task.IsHeld)
+        {
+            if (before is null || !before.IsHeld || before.StartedAt != task.StartedAt)
+            {
+                var start = Math.Max(task.AssignedAt, task.StartedAt);
+                ArmRun(entry, Math.Clamp(start + task.TimeoutMs - state.Now, 0, task.TimeoutMs));
+            }
+        }
+        else if (task.Status == TaskState.Pending && task.NextAttemptAt > state.Now)
+        {
+            ArmRun(entry, Math.Min(task.NextAttemptAt - state.Now, Math.Max(state.Options.RetryCapMs, TaskLimits.MaxRetryAfterMs)));
+        }
+        else if (entry.RunTimer is { } run)
+        {
+            state.Due.Disarm(run);
+        }
+
+        var wall = task.Status == TaskState.Scheduled ? task.RunAt : long.MaxValue;
+        if (task.Deadline > 0 && !task.IsFinal)
+            wall = Math.Min(wall, task.Deadline);
+        if (wall != long.MaxValue)
+            state.WallDue.Arm(entry.WallTimer ??= new TaskTimer(entry), wall);
+        else if (entry.WallTimer is { } timer)
+            state.WallDue.Disarm(timer);
+    }
+
+    private void ArmRun(TaskEntry entry, long inMs) => state.Due.Arm(entry.RunTimer ??= new TaskTimer(entry), state.Elapsed + inMs);
+
+    /// <summary>The task's backoff or wake is over: it may be given out again.</summary>
+    internal void Rejoin(TaskEntry entry, bool arrived)
+    {
+        if (entry.Task.Status == TaskState.Pending && entry.Line is null && entry.Waking is null)
+            state.Matcher.Enqueue(entry, arrived);
+    }
+
+    internal void Reserve(TaskEntry entry, AgentEntry agent)
+    {
+        state.Matcher.Dequeue(entry);
+        entry.Waking = agent;
+        agent.Reserved.Add(entry);
+        state.Matcher.Refresh(agent);
+    }
+
+    // ---- specs in memory -----------------------------------------------------------------------------------------------
+
+    /// <summary>Puts the spec back that the store has, before an event changes it.</summary>
+    internal void RestoreSpec(TaskEntry entry, TaskSpec spec)
+    {
+        if (entry.Spec is null)
+            Hold(entry, spec);
+    }
+
+    private void Hold(TaskEntry entry, TaskSpec spec)
+    {
+        entry.Spec = spec;
+        specBytes += spec.Size;
+    }
+
+    private void Thin(TaskEntry entry, TaskSpec spec)
+    {
+        if (specBytes <= state.Options.SpecBudget && spec.Size <= state.Options.SpecLimit)
+            return;
+        entry.Spec = null;
+        specBytes -= spec.Size;
+    }
+
+    private void Forget(TaskEntry entry)
+    {
+        if (entry.Spec is { } spec)
+            specBytes -= spec.Size;
+    }
+}
