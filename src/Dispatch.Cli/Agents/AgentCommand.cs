@@ -49,10 +49,10 @@ internal static class AgentCommand
             }
 
             var now = TimeProvider.System.GetUtcNow();
-            var grid = new Grid("AGENT", "STATUS", ">LOAD", "CAPABILITIES", "OWNER", ">SEEN");
+            var listing = new Listing("AGENT", "STATUS", ">LOAD", "CAPABILITIES", "OWNER", ">SEEN");
             foreach (var agent in agents)
-                grid.Add(agent.Id, State(agent), $"{agent.Active}/{agent.MaxConcurrent}", string.Join(", ", agent.Capabilities), agent.Owner ?? "-", Seen(agent, now));
-            grid.Write(run.Screen);
+                listing.Add(agent.Id, State(agent), $"{agent.Active}/{agent.MaxConcurrent}", string.Join(", ", agent.Capabilities), agent.Owner ?? "-", Seen(agent, now));
+            listing.Write(run.Screen);
             return ExitCode.Ok;
         });
     }
@@ -102,17 +102,17 @@ internal static class AgentCommand
 
     private static void Write(Screen screen, Agent agent)
     {
-        var grid = new Grid("", "");
-        grid.Table.ShowHeaders = false;
-        grid.Add("id", agent.Id);
-        grid.Add("status", State(agent));
-        grid.Add("load", $"{agent.Active} of {agent.MaxConcurrent}");
-        grid.Add("capabilities", string.Join(", ", agent.Capabilities));
-        grid.Add("owner", agent.Owner ?? "-");
-        grid.Add("labels", string.Join(", ", agent.Labels.Select(label => $"{label.Key}={label.Value}")));
-        grid.Add("registered", Tasks.TaskView.Time(agent.RegisteredAt));
-        grid.Add("last seen", Tasks.TaskView.Time(agent.LastSeenAt));
-        grid.Write(screen);
+        var listing = new Listing("", "");
+        listing.Table.ShowHeaders = false;
+        listing.Add("id", agent.Id);
+        listing.Add("status", State(agent));
+        listing.Add("load", $"{agent.Active} of {agent.MaxConcurrent}");
+        listing.Add("capabilities", string.Join(", ", agent.Capabilities));
+        listing.Add("owner", agent.Owner ?? "-");
+        listing.Add("labels", string.Join(", ", agent.Labels.Select(label => $"{label.Key}={label.Value}")));
+        listing.Add("registered", Tasks.TaskView.Time(agent.RegisteredAt));
+        listing.Add("last seen", Tasks.TaskView.Time(agent.LastSeenAt));
+        listing.Write(screen);
     }
 
     private static Cell State(Agent agent) => agent.Drained ? Cell.State(agent.Status) with { Text = agent.Status + ", drained" } : Cell.State(agent.Status);

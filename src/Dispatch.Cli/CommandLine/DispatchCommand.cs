@@ -18,6 +18,15 @@ internal sealed class DispatchCommand(string name, string description) : Command
     /// <param name="work">Returns one of <see cref="ExitCode"/>; whatever it throws becomes a message and an exit code.</param>
     public DispatchCommand Does(Func<Invocation, Task<int>> work)
     {
+        foreach (var argument in Arguments)
+        {
+            argument.Validators.Add(result =>
+            {
+                if (result.Tokens.FirstOrDefault(token => token.Value.StartsWith("--", StringComparison.Ordinal)) is { } flag)
+                    result.AddError($"There is no option {flag.Value}");
+            });
+        }
+
         SetAction((arguments, cancel) => RunAsync(new Invocation(arguments, new Screen(arguments.GetValue(GlobalOptions.Json)), cancel), work));
         return this;
     }

@@ -57,18 +57,31 @@ internal static class DispatchCommandLine
             root.Subcommands.Add(part.Create());
 
         var help = root.Options.OfType<HelpOption>().Single();
+        // -? and the slashes are for another shell than the ones completed here.
+        help.Aliases.Clear();
+        help.Aliases.Add("-h");
         help.Action = new HelpWithExamples((HelpAction)help.Action!);
         var version = root.Options.OfType<VersionOption>().Single();
         version.Action = new VersionAction();
         return root;
     }
 
+    /// <summary>The library's words for a command that only holds others.</summary>
+    private const string NoCommand = "Required command was not provided";
+
     private static int Refuse(ParseResult parsed)
     {
         var screen = new Terminal.Screen(parsed.GetValue(GlobalOptions.Json));
         var command = parsed.CommandResult.Command;
         var help = "See: " + string.Join(' ', Path(command)) + " --help";
+        if (parsed.Tokens.Count == 0)
+            return Build().Parse(["--help"]).Invoke();
+
         var messages = parsed.Errors.Select(error => error.Message.TrimEnd('.')).Distinct().ToList();
+        if (parsed.UnmatchedTokens.Count > 0)
+            messages.RemoveAll(message => message == NoCommand);
+        else if (messages is [NoCommand])
+            messages = ["Say which: " + string.Join(", ", command.Subcommands.Where(sub => !sub.Hidden).Select(sub => sub.Name))];
         DispatchCommand.Report(screen, messages.Count == 1
             ? new CommandFault(ExitCode.Usage, "usage", messages[0], Suggestion(parsed) ?? help)
             : new CommandFault(ExitCode.Usage, "usage", "This command line is wrong.", Suggestion(parsed) ?? help) { Details = messages });

@@ -19,17 +19,17 @@ internal static class StatisticsView
             .Concat(statistics.Tasks.Where(entry => !Order.Contains(entry.Key)).OrderBy(entry => entry.Key, StringComparer.Ordinal).Select(entry => (entry.Key, entry.Value)));
 
     /// <summary>Every agent's load and record.</summary>
-    public static Grid Agents(Statistics statistics)
+    public static Listing Agents(Statistics statistics)
     {
-        var grid = new Grid("AGENT", "STATUS", ">LOAD", ">COMPLETED", ">FAILED", ">TIMEOUT", ">LOST", ">AVG RUN");
+        var listing = new Listing("AGENT", "STATUS", ">LOAD", ">COMPLETED", ">FAILED", ">TIMEOUT", ">LOST", ">AVG RUN");
         foreach (var agent in statistics.Agents)
         {
             var state = Cell.State(agent.Status ?? "unknown");
-            grid.Add(agent.Id, agent.Drained ? state with { Text = agent.Status + ", drained" } : state, $"{agent.Active}/{agent.MaxConcurrent}",
+            listing.Add(agent.Id, agent.Drained ? state with { Text = agent.Status + ", drained" } : state, $"{agent.Active}/{agent.MaxConcurrent}",
                 agent.Completed, agent.Failed, agent.Timeout, agent.Lost,
                 agent.AvgRunMs is { } average ? Durations.Show(TimeSpan.FromMilliseconds(average)) : "-");
         }
 
-        return grid;
+        return listing;
     }
 }

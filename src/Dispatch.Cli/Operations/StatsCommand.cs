@@ -25,13 +25,13 @@ internal static class StatsCommand
     /// <summary>Writes statistics for a person.</summary>
     public static void Write(Screen screen, Statistics statistics)
     {
-        var tasks = new Grid("TASKS", ">COUNT");
+        var tasks = new Listing("TASKS", ">COUNT");
         foreach (var (state, count) in StatisticsView.Counts(statistics))
             tasks.Add(Cell.State(state), count);
         tasks.Write(screen);
 
         screen.Line();
-        var times = new Grid("TIME", ">COUNT", ">AVERAGE", ">P50", ">P95", ">P99");
+        var times = new Listing("TIME", ">COUNT", ">AVERAGE", ">P50", ">P95", ">P99");
         times.Add("in the queue", statistics.QueueMs.Count, Ms(statistics.QueueMs.Avg), Ms(statistics.QueueMs.P50), Ms(statistics.QueueMs.P95), Ms(statistics.QueueMs.P99));
         times.Add("running", statistics.RunMs.Count, Ms(statistics.RunMs.Avg), Ms(statistics.RunMs.P50), Ms(statistics.RunMs.P95), Ms(statistics.RunMs.P99));
         times.Write(screen);

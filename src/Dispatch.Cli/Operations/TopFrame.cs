@@ -41,7 +41,7 @@ internal sealed record TopFrame(Statistics Statistics, IReadOnlyList<DispatchTas
         var counts = string.Join("   ", StatisticsView.Counts(Statistics).Select(entry => $"{entry.Count:N0} {entry.State}"));
         var now = TimeProvider.System.GetUtcNow();
         var room = Math.Max(1, height - FixedLines - Statistics.Agents.Count);
-        var tasks = new Grid("TASK", "AGENT", "STATUS", ">FOR", "TITLE");
+        var tasks = new Listing("TASK", "AGENT", "STATUS", ">FOR", "TITLE");
         foreach (var task in InHand.Take(room))
         {
             tasks.Add(task.Id, task.Assignee, Cell.State(task.Status) with { Text = task.Progress?.Percent is { } percent ? $"{task.Status} {percent:0}%" : task.Status },

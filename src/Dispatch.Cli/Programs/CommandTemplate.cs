@@ -34,8 +34,17 @@ public sealed partial class CommandTemplate
         // Whoever submits a task chooses its values. Letting them choose the program would give them the machine.
         if (Placeholder().IsMatch(words[0]))
             throw new FormatException($"the program itself must not be a placeholder: {words[0]}");
+        // What follows -c is a program, not an argument: a value put into it would be run.
+        if (IsShell(words[0]) && words.Zip(words.Skip(1)).Any(pair => IsScriptFlag(pair.First) && Placeholder().IsMatch(pair.Second)))
+            throw new FormatException($"a value inside a shell's script would be run as part of it. Hand it over instead: {words[0]} -c 'wc -l \"$1\"' _ {{context.path}}");
         return new CommandTemplate(words);
     }
+
+    private static bool IsShell(string program) =>
+        Path.GetFileNameWithoutExtension(program) is "sh" or "bash" or "dash" or "ash" or "zsh" or "ksh" or "fish" or "cmd" or "pwsh" or "powershell";
+
+    private static bool IsScriptFlag(string word) =>
+        word is "/c" or "/C" or "--command" || (word.StartsWith('-') && !word.StartsWith("--", StringComparison.Ordinal) && word.Contains('c', StringComparison.OrdinalIgnoreCase));
 
     /// <summary>The arguments for one task.</summary>
     /// <param name="task">The task as the broker gave it.</param>

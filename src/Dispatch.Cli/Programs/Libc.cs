@@ -18,14 +18,14 @@ internal static unsafe partial class Libc
     private const int CloseOnExecLinux = 0x80000;
 
     /// <summary>The flag that makes a spawned process the leader of a new group, named after its own id.</summary>
-    public const short SpawnSetGroup = 0x02;
-    public const short SpawnSetDefaultSignals = 0x04;
-    public const short SpawnSetSignalMask = 0x08;
+    public const int SpawnSetGroup = 0x02;
+    public const int SpawnSetDefaultSignals = 0x04;
+    public const int SpawnSetSignalMask = 0x08;
 
-    public static short SpawnSetSession => (short)(OperatingSystem.IsMacOS() ? 0x0400 : 0x80);
+    public static int SpawnSetSession => OperatingSystem.IsMacOS() ? 0x0400 : 0x80;
 
     /// <summary>macOS has no pipe2; there a spawned process is told to inherit nothing that isn't named.</summary>
-    public static short SpawnInheritNothing => (short)(OperatingSystem.IsMacOS() ? 0x4000 : 0);
+    public static int SpawnInheritNothing => OperatingSystem.IsMacOS() ? 0x4000 : 0;
 
     public static int WaitExitedKeep => 0x4 | (OperatingSystem.IsMacOS() ? 0x20 : 0x01000000);
 

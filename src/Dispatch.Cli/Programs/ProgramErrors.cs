@@ -14,11 +14,11 @@ public sealed partial class ProgramErrors(Action<int, string?> onProgress)
     /// <summary>Lines kept.</summary>
     public const int LinesKept = 20;
 
-    /// <summary>Bytes kept of one line; the rest of it is dropped.</summary>
-    public const int LineBytes = 2048;
+    /// <summary>Bytes kept of one line; the rest of it is dropped. The broker takes messages of 1,000 characters.</summary>
+    public const int LineBytes = 1000;
 
     private readonly Queue<string> lines = new();
-    private readonly byte[] line = new byte[LineBytes];
+    private readonly byte[] pending = new byte[LineBytes];
     private int length;
 
     /// <summary>The last lines in the order written, without line breaks at the end.</summary>
@@ -46,13 +46,13 @@ public sealed partial class ProgramErrors(Action<int, string?> onProgress)
             if (b is (byte)'\n' or (byte)'\r')
                 EndLine();
             else if (length < LineBytes)
-                line[length++] = b;
+                pending[length++] = b;
         }
     }
 
     private void EndLine()
     {
-        var line = Encoding.UTF8.GetString(line, 0, length);
+        var line = Encoding.UTF8.GetString(pending, 0, length);
         length = 0;
         if (Progress().Match(line) is { Success: true } match
             && int.Parse(match.Groups["percent"].Value, CultureInfo.InvariantCulture) is <= 100 and var percent)

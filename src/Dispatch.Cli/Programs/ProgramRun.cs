@@ -8,6 +8,9 @@ public sealed class ProgramRun
     /// <summary>Bytes of result taken from a program.</summary>
     public const int OutputLimit = 512 * 1024;
 
+    /// <summary>Characters of an error; the broker takes 8,192.</summary>
+    public const int ErrorLimit = 8_000;
+
     /// <summary>The exit code that asks for another attempt: EX_TEMPFAIL of sysexits.h.</summary>
     public const int TryAgainCode = 75;
 
@@ -77,7 +80,9 @@ public sealed class ProgramRun
     {
         if (exit is { Code: 0, Signal: null })
             return new ProgramVerdict.Completed(output.ToResult());
-        var message = errors.Tail is { Length: > 0 } tail ? $"{exit}: {tail}" : $"{exit}, and nothing on standard error";
+        // The last words are the ones that tell.
+        var tail = errors.Tail.Length <= ErrorLimit ? errors.Tail : "..." + errors.Tail[^ErrorLimit..];
+        var message = tail.Length > 0 ? $"{exit}: {tail}" : $"{exit}, and nothing on standard error";
         return new ProgramVerdict.Failed(message, Retryable: exit is { Code: TryAgainCode, Signal: null });
     }
 

@@ -28,13 +28,13 @@ internal static class ExplanationView
         if (explanation.Candidates.Count == 0)
             return;
         screen.Line();
-        var grid = new Grid("AGENT", "CAN", ">SCORE", ">MATCH", ">AVAIL", ">PRIO", ">LOAD", "WHY NOT");
+        var listing = new Listing("AGENT", "CAN", ">SCORE", ">MATCH", ">AVAIL", ">PRIO", ">LOAD", "WHY NOT");
         foreach (var candidate in explanation.Candidates)
         {
-            grid.Add(candidate.Agent, candidate.Eligible ? "yes" : "no", candidate.Score?.ToString("0.###") ?? "-", candidate.CapabilityMatch.ToString("0.##"),
+            listing.Add(candidate.Agent, candidate.Eligible ? "yes" : "no", candidate.Score?.ToString("0.###") ?? "-", candidate.CapabilityMatch.ToString("0.##"),
                 candidate.Availability.ToString("0.##"), candidate.PriorityWeight.ToString("0.##"), $"{candidate.Active}/{candidate.MaxConcurrent}", candidate.Reason);
         }
 
-        grid.Write(screen);
+        listing.Write(screen);
     }
 }

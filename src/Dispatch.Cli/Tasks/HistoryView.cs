@@ -16,14 +16,14 @@ internal static class HistoryView
             return;
         }
 
-        var grid = new Grid(">SEQ", "TIME", "EVENT", "BY", "DATA");
+        var listing = new Listing(">SEQ", "TIME", "EVENT", "BY", "DATA");
         foreach (var happened in events)
         {
             var data = happened.Data.GetRawText();
-            grid.Add(happened.Sequence, TaskView.Time(happened.Timestamp), happened.Type, happened.Actor ?? "-",
+            listing.Add(happened.Sequence, TaskView.Time(happened.Timestamp), happened.Type, happened.Actor ?? "-",
                 data.Length <= DataShown ? data : data[..(DataShown - 3)] + "...");
         }
 
-        grid.Write(screen);
+        listing.Write(screen);
     }
 }

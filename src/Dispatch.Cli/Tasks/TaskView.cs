@@ -8,7 +8,7 @@ namespace Dispatch.Cli.Tasks;
 /// <summary>Tasks as a person reads them.</summary>
 internal static class TaskView
 {
-    /// <summary>Writes a list: a grid for a person, an array for a machine.</summary>
+    /// <summary>Writes a list: a listing for a person, an array for a machine.</summary>
     /// <param name="screen">Where to.</param>
     /// <param name="tasks">Read to its end; a machine gets each task as soon as it is there.</param>
     /// <param name="nothing">What to tell a person when there are none.</param>
@@ -29,16 +29,16 @@ internal static class TaskView
         }
 
         var now = TimeProvider.System.GetUtcNow();
-        var grid = new Grid("ID", "STATUS", ">PRIO", "AGENT", ">TRIES", ">AGE", "TITLE");
+        var listing = new Listing("ID", "STATUS", ">PRIO", "AGENT", ">TRIES", ">AGE", "TITLE");
         var any = false;
         await foreach (var task in tasks.WithCancellation(stop))
         {
             any = true;
-            grid.Add(task.Id, State(task), task.Priority, task.Assignee ?? "-", task.Attempt, Durations.Show(now - task.CreatedAt), task.Title);
+            listing.Add(task.Id, State(task), task.Priority, task.Assignee ?? "-", task.Attempt, Durations.Show(now - task.CreatedAt), task.Title);
         }
 
         if (any)
-            grid.Write(screen);
+            listing.Write(screen);
         else
             screen.Note(nothing);
     }
@@ -52,16 +52,16 @@ internal static class TaskView
             return;
         }
 
-        var grid = new Grid("", "");
+        var listing = new Listing("", "");
         void Row(string name, string? value)
         {
             if (!string.IsNullOrEmpty(value))
-                grid.Add(name, value);
+                listing.Add(name, value);
         }
 
-        grid.Add("id", task.Id);
-        grid.Add("title", task.Title);
-        grid.Add("status", Cell.State(task.Status));
+        listing.Add("id", task.Id);
+        listing.Add("title", task.Title);
+        listing.Add("status", Cell.State(task.Status));
         Row("progress", Progress(task.Progress));
         Row("error", task.Error);
         Row("agent", task.Assignee);
@@ -86,8 +86,8 @@ internal static class TaskView
         Row("started", Time(task.StartedAt));
         Row("ended", Time(task.CompletedAt));
         Row("dead letter", task.DeadLettered ? "yes; put it back with: dispatch task retry " + task.Id : null);
-        grid.Table.HideHeaders();
-        grid.Write(screen);
+        listing.Table.ShowHeaders = false;
+        listing.Write(screen);
 
         if (task.Context.ValueKind == JsonValueKind.Object && task.Context.EnumerateObject().Any())
             WriteBlock(screen, "context", task.Context);
@@ -134,15 +134,15 @@ internal static class TaskView
         if (attempts.Count == 0)
             return;
         screen.Line();
-        var grid = new Grid(">ATTEMPT", "AGENT", "OUTCOME", ">TOOK", "ERROR");
+        var listing = new Listing(">ATTEMPT", "AGENT", "OUTCOME", ">TOOK", "ERROR");
         foreach (var attempt in attempts)
         {
             var began = attempt.StartedAt ?? attempt.AssignedAt;
-            grid.Add(attempt.Attempt, attempt.Agent, Cell.State(attempt.Outcome),
+            listing.Add(attempt.Attempt, attempt.Agent, Cell.State(attempt.Outcome),
                 attempt.EndedAt - began is { } took ? Durations.Show(took) : "-", attempt.Error);
         }
 
-        grid.Write(screen);
+        listing.Write(screen);
     }
 
     private static void WriteBlock(Screen screen, string name, JsonElement value)

@@ -1,4 +1,3 @@
-using Dispatch.Cli.CommandLine;
 using Dispatch.Client;
 
 namespace Dispatch.Cli.Tasks;

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 
 namespace Dispatch.Cli.Terminal;
@@ -32,7 +31,7 @@ internal static class TerminalText
             else if (c == '\r')
                 clean.Append("");
             else if (IsHarmful(c))
-                clean.Append(CultureInfo.InvariantCulture, c < 0x100 ? $"\\x{(int)c:x2}" : $"\\u{(int)c:x4}");
+                clean.Append(c < 0x100 ? $"\\x{(int)c:x2}" : $"\\u{(int)c:x4}");
             else
                 clean.Append(c);
         }

@@ -57,10 +57,10 @@ internal static class TokenCommand
             return ExitCode.Ok;
         }
 
-        var grid = new Grid("ID", "AGENT", "NAME", "CREATED", "EXPIRES", "REVOKED");
+        var listing = new Listing("ID", "AGENT", "NAME", "CREATED", "EXPIRES", "REVOKED");
         foreach (var token in tokens)
-            grid.Add(token.Id, token.AgentId, token.Name ?? "-", TaskView.Time(token.CreatedAt), TaskView.Time(token.ExpiresAt) ?? "never", TaskView.Time(token.RevokedAt) ?? "-");
-        grid.Write(run.Screen);
+            listing.Add(token.Id, token.AgentId, token.Name ?? "-", TaskView.Time(token.CreatedAt), TaskView.Time(token.ExpiresAt) ?? "never", TaskView.Time(token.RevokedAt) ?? "-");
+        listing.Write(run.Screen);
         return ExitCode.Ok;
     });
 

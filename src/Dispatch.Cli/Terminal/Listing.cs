@@ -3,12 +3,12 @@ using Spectre.Console;
 namespace Dispatch.Cli.Terminal;
 
 /// <summary>Rows of text under headings, for people.</summary>
-internal sealed class Grid
+internal sealed class Listing
 {
     private readonly Table table = new() { Border = TableBorder.None, UseSafeBorder = true };
 
-    /// <summary>An empty grid. A heading that begins with <c>&gt;</c> is for numbers, which stand to the right.</summary>
-    public Grid(params string[] headings)
+    /// <summary>An empty listing. A heading that begins with <c>&gt;</c> is for numbers, which stand to the right.</summary>
+    public Listing(params string[] headings)
     {
         foreach (var heading in headings)
         {
@@ -32,7 +32,7 @@ internal sealed class Grid
     public void Write(Screen screen) => screen.Output.Write(table);
 }
 
-/// <summary>One cell of a grid.</summary>
+/// <summary>One cell of a listing.</summary>
 /// <param name="Text">Anybody's text.</param>
 /// <param name="Style">How it looks; null: plain.</param>
 internal readonly record struct Cell(string? Text, Style? Style = null)
