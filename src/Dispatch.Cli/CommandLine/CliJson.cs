@@ -11,6 +11,7 @@ namespace Dispatch.Cli.CommandLine;
 [JsonSerializable(typeof(FaultReport))]
 [JsonSerializable(typeof(Tasks.SummaryBody))]
 [JsonSerializable(typeof(Tokens.RevokedBody))]
+[JsonSerializable(typeof(Doctor.FindingsBody))]
 [JsonSerializable(typeof(Workers.WorkerLine))]
 [JsonSerializable(typeof(Operations.VersionBody))]
 [JsonSerializable(typeof(Operations.FrameBody))]

@@ -20,8 +20,9 @@ internal static class DispatchCommandLine
         ("top", Operations.TopCommand.Create),
         ("token", Tokens.TokenCommand.Create),
         ("config", Operations.ConfigCommand.Create),
-        ("doctor", Operations.DoctorCommand.Create),
+        ("doctor", Doctor.DoctorCommand.Create),
         ("demo", Demo.DemoCommand.Create),
+        ("demo-report", Demo.DemoReport.CreateCommand),
         ("version", Operations.VersionCommand.Create),
         ("completion", Operations.CompletionCommand.Create),
     ];
