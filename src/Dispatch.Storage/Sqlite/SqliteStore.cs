@@ -66,6 +66,9 @@ public sealed class SqliteStore : IStore
     public Task CommitAsync(Batch batch, long epoch, CancellationToken cancel) =>
         batch.IsEmpty ? Task.CompletedTask : Writer.CommitAsync(batch, cancel);
 
+    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) =>
+        Task.FromException<IStoreAudit>(new StoreException(StoreFault.Unavailable, "Audits are not read yet."));
+
     public Task ProbeAsync(CancellationToken cancel) => Writer.ProbeAsync(cancel);
 
     public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) =>
