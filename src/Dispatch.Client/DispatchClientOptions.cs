@@ -32,4 +32,7 @@ public sealed record DispatchClientOptions
 
     /// <summary>The clock for pauses and deadlines. Default the system's.</summary>
     public TimeProvider Clock { get; init; } = TimeProvider.System;
+
+    /// <summary>Without the token, so that a log line does not give it away.</summary>
+    public override string ToString() => $"DispatchClientOptions {{ Server = {Server}, AgentId = {AgentId} }}";
 }

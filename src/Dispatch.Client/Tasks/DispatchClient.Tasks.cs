@@ -65,10 +65,23 @@ public sealed partial class DispatchClient
     public IAsyncEnumerable<DispatchTask> ListAllTasksAsync(TaskFilter? filter = null, CancellationToken cancel = default) =>
         PagesAsync((cursor, stop) => ListTasksAsync(filter, cursor, stop), cancel);
 
-    /// <summary>Cancels a task that is not final; its worker is told.</summary>
-    /// <exception cref="DispatchException"><c>task_state</c>: it is final already.</exception>
-    public async Task<DispatchTask> CancelTaskAsync(string id, CancellationToken cancel = default) =>
-        await PatchTaskAsync(id, new TaskPatch { Status = TaskState.Cancelled }, cancel);
+    /// <summary>Cancels a task that is not final; its worker is told. A task that is cancelled already is returned as it stands.</summary>
+    /// <exception cref="DispatchException"><c>task_state</c>: it has ended in another way.</exception>
+    public async Task<DispatchTask> CancelTaskAsync(string id, CancellationToken cancel = default)
+    {
+        try
+        {
+            return await PatchTaskAsync(id, new TaskPatch { Status = TaskState.Cancelled }, cancel);
+        }
+        catch (DispatchException refused) when (refused.Code == "task_state")
+        {
+            // The answer to an earlier attempt of this very call may have been lost.
+            var task = await GetTaskAsync(id, cancel: cancel);
+            if (task.Status == TaskState.Cancelled)
+                return task;
+            throw;
+        }
+    }
 
     /// <summary>Cancels, changes the context of, or re-queues a task.</summary>
     public Task<DispatchTask> PatchTaskAsync(string id, TaskPatch patch, CancellationToken cancel = default) =>

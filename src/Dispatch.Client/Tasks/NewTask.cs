@@ -53,8 +53,9 @@ public sealed record NewTask
     public JsonElement? Estimate { get; init; }
 
     /// <summary>Members this library does not know. They are sent as they are; the broker refuses those it does not know either.</summary>
+    // Not init: the serializer's generated code cannot fill such a member while it constructs.
     [JsonExtensionData]
-    public IDictionary<string, JsonElement>? Other { get; init; }
+    public IDictionary<string, JsonElement>? Other { get; set; }
 
     /// <summary>Reads a task from its JSON as the API takes it. Unknown members are kept in <see cref="Other"/>, so a typo is refused and not lost.</summary>
     /// <exception cref="JsonException">The text is no JSON object, or a known member has a wrong type.</exception>
