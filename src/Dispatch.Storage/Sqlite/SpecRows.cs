@@ -64,7 +64,7 @@ internal sealed class SpecRows
     }
 
     /// <summary>The result in the completion that ends the task's history, which is all but always its last event.</summary>
-    private JsonBytes? FindTold(long sequence)
+    internal JsonBytes? FindTold(long sequence)
     {
         while (sequence != 0)
         {

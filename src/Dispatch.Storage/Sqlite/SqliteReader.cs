@@ -25,6 +25,7 @@ internal sealed class SqliteReader : IDisposable
     private readonly SqliteStatement eventAt;
     private readonly SqliteStatement eventsAfter;
     private readonly SqliteStatement keyOf;
+    private readonly SqliteStatement lastEventOf;
 
     internal SqliteReader(SqliteStoreOptions options)
     {
@@ -39,6 +40,7 @@ internal sealed class SqliteReader : IDisposable
             "SELECT attempt, agent, outcome, assigned_at, started_at, ended_at, error, result, usage FROM attempts WHERE number = ? ORDER BY attempt");
         eventAt = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence = ?");
         eventsAfter = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?");
+        lastEventOf = connection.Prepare("SELECT last_sequence FROM tasks WHERE number = ?");
         keyOf = connection.Prepare(
             "SELECT i.body_hash, i.number, t.id FROM idempotency i JOIN tasks t ON t.number = i.number WHERE i.caller = ? AND i.key = ?");
     }
@@ -96,6 +98,10 @@ internal sealed class SqliteReader : IDisposable
         }
 
         attemptsOf.Reset();
+
+        // A completion ends the last attempt there is, and its event has the result.
+        if (found is [.., { Outcome: AttemptOutcome.Completed, Result: null } last])
+            found[^1] = last with { Result = specs.FindTold(LastSequenceOf(taskNumber)) };
         return found;
     }
 
@@ -200,6 +206,14 @@ internal sealed class SqliteReader : IDisposable
     private StoredTask WithWords(WorkTask task) => new(
         task, specs.Find(task.Number) ?? throw new FormatException($"Task {task.Id} (number {task.Number}) has neither a payload nor an event of its creation."),
         specs.FindResult(task));
+
+    private long LastSequenceOf(long taskNumber)
+    {
+        lastEventOf.Bind(1, taskNumber);
+        var sequence = lastEventOf.Step() ? lastEventOf.Int64(0) : 0;
+        lastEventOf.Reset();
+        return sequence;
+    }
 
     private SqliteStatement Listing(string sql)
     {
