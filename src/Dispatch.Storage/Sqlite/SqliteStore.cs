@@ -16,6 +16,7 @@ public sealed class SqliteStore : IStore
     private readonly SqliteReaders readers;
     private readonly SqliteWriter? writer;
     private readonly BrokerLock? brokerLock;
+    private int disposed;
 
     private SqliteStore(SqliteStoreOptions options, SqliteWriter? writer, BrokerLock? brokerLock)
     {
@@ -66,6 +67,9 @@ public sealed class SqliteStore : IStore
     public Task CommitAsync(Batch batch, long epoch, CancellationToken cancel) =>
         batch.IsEmpty ? Task.CompletedTask : Writer.CommitAsync(batch, cancel);
 
+    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) =>
+        Task.FromException<IStoreAudit>(new StoreException(StoreFault.Unavailable, "Audits are not read yet."));
+
     public Task ProbeAsync(CancellationToken cancel) => Writer.ProbeAsync(cancel);
 
     public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) =>
@@ -105,6 +109,9 @@ public sealed class SqliteStore : IStore
     /// <summary>Finishes the commit that is under way, moves the log into the database and frees the lock. Ends within 8 s, also when the disk hangs; the lock then stays until the process ends.</summary>
     public async ValueTask DisposeAsync()
     {
+        if (Interlocked.Exchange(ref disposed, 1) == 1)
+            return;
+
         // The readers go first: only the last connection to close can remove the log.
         readers.Dispose();
         if (writer is not null && !await Task.Factory.StartNew(
