@@ -6,6 +6,9 @@ namespace Dispatch.Agents;
 /// <summary>A registered agent's place in memory: its record, its lease, and what it holds.</summary>
 public sealed class AgentEntry
 {
+    // Enough for the most an agent may hold to be taken from it at once.
+    private const int MaxRevocations = 20_000;
+
     internal AgentEntry(Agent agent, int slot)
     {
         Agent = agent;
@@ -35,7 +38,7 @@ public sealed class AgentEntry
     internal List<TaskEntry> Held { get; } = [];
 
     /// <summary>Tasks assigned to it that no exchange has answered with yet; some may have moved on.</summary>
-    internal Queue<TaskEntry> Undelivered { get; } = [];
+    internal Queue<TaskEntry> Undelivered { get; private set; } = [];
 
     /// <summary>Tasks kept for it while it wakes.</summary>
     internal List<TaskEntry> Reserved { get; } = [];
@@ -49,7 +52,7 @@ public sealed class AgentEntry
     /// <summary>Its connection dropped: it gets nothing until its next sign of life.</summary>
     internal bool Disconnected { get; set; }
 
-    /// <summary>Attempts taken from it that it has not been told of.</summary>
+    /// <summary>Attempts taken from it that it has not been told of, the newest ones: what it says it holds is compared in any case.</summary>
     internal List<Revocation> Revocations { get; } = [];
 
     /// <summary>Where the matcher keeps it now: tier of availability and level of load, or -1.</summary>
@@ -61,6 +64,23 @@ public sealed class AgentEntry
 
     /// <summary>Tasks it holds or that are kept for it.</summary>
     public int Active => Held.Count + Reserved.Count;
+
+    /// <summary>Puts a task it was given at the end of what is to be delivered.</summary>
+    internal void Owe(TaskEntry task)
+    {
+        // An agent that never asks by exchange would otherwise collect every task it ever had.
+        if (Undelivered.Count > (2 * Held.Count) + 16)
+            Undelivered = new Queue<TaskEntry>(Undelivered.Where(owed => owed.Holder == this && !owed.Delivered).Distinct());
+        Undelivered.Enqueue(task);
+    }
+
+    /// <summary>Notes an attempt that it should stop working on.</summary>
+    internal void Revoke(Revocation revocation)
+    {
+        if (Revocations.Count >= MaxRevocations)
+            Revocations.RemoveRange(0, MaxRevocations / 2);
+        Revocations.Add(revocation);
+    }
 }
 
 /// <summary>An attempt the agent should stop working on.</summary>

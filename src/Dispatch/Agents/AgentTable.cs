@@ -81,7 +81,7 @@ public sealed class AgentTable
         foreach (var entry in dirty)
         {
             entry.Dirty = false;
-            if (entries.ContainsValue(entry))
+            if (entries.TryGetValue(entry.Agent.Id, out var registered) && registered == entry)
                 agents.Add(entry.Agent);
         }
 

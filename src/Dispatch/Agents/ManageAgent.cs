@@ -19,7 +19,12 @@ public sealed record RegisterAgent(
     {
         var known = state.Agents.Find(Id);
         decision.Raise(Id, null, known?.Agent.LastSequence ?? 0, new AgentRegistered(Capabilities, Owner, Labels, MaxConcurrent, Status, WakeUrl));
-        return AgentView.Of(state.Agents.Find(Id)!, isNew: known is null);
+        var entry = state.Agents.Find(Id)!;
+
+        // Chosen by what it was before: it may not have the abilities, the room or the need to be woken any more.
+        if (entry.IsWaking)
+            Presence.FreeReserved(state, entry);
+        return AgentView.Of(entry, isNew: known is null);
     }
 }
 

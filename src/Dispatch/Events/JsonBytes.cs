@@ -45,7 +45,7 @@ public sealed class JsonBytes : IEquatable<JsonBytes>
     public override string ToString() => Encoding.UTF8.GetString(utf8);
 }
 
-internal sealed class JsonBytesConverter : JsonConverter<JsonBytes>
+public sealed class JsonBytesConverter : JsonConverter<JsonBytes>
 {
     public override JsonBytes Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
         JsonBytes.From(JsonElement.ParseValue(ref reader));

@@ -53,8 +53,9 @@ public sealed class Decision
     {
         var taken = (Events, Called);
         Events = [];
-        if (Called.Count > 0)
-            Called = new HashSet<string>(StringComparer.Ordinal);
+
+        // Never the same set again, not even an empty one: the closed batch adds to it, and its watchers walk it while the next is decided.
+        Called = new HashSet<string>(StringComparer.Ordinal);
         return taken;
     }
 }

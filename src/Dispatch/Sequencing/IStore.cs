@@ -48,6 +48,33 @@ public interface IStore : IAsyncDisposable
     /// <paramref name="finishedBefore"/>, with the number to go on from; that number is 0 when every older task has been looked at.
     /// </summary>
     Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel);
+
+    /// <summary>Opens a look at everything that is stored, all of it as of one moment, while commits go on.</summary>
+    /// <exception cref="StoreException">The store can't be read.</exception>
+    Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel);
+}
+
+/// <summary>
+/// Everything the store holds as of one moment, row by row without holding it all in memory: what the invariants are checked on.
+/// Not for use by several threads at once; one enumeration at a time. Rows come as they were written, in the stated order; an unreadable
+/// one throws <see cref="StoreException"/> with <see cref="StoreFault.Corrupt"/>. Disposing ends the look.
+/// </summary>
+public interface IStoreAudit : IAsyncDisposable
+{
+    /// <summary>The log, by sequence number. A gap is not hidden.</summary>
+    IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel);
+
+    /// <summary>Every task, finished or not, by number.</summary>
+    IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel);
+
+    /// <summary>Every ended attempt, by (task number, attempt).</summary>
+    IAsyncEnumerable<EndedAttempt> AttemptsAsync(CancellationToken cancel);
+
+    /// <summary>Every idempotency key, by (task number, caller, key).</summary>
+    IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel);
+
+    /// <summary>What <see cref="IStore.LoadAsync"/> would answer, read in the same moment: agents, tokens, totals, live tasks, last sequence number.</summary>
+    Task<LoadedState> LoadAsync(CancellationToken cancel);
 }
 
 /// <param name="Sequence">Last sequence number in the log; 0 for an empty one.</param>

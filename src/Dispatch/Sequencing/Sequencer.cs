@@ -163,7 +163,7 @@ public sealed class Sequencer
         catch (TimeoutException)
         {
             // The store hangs. Nobody waits for it any longer: what it does with the commit in flight, a restart will see.
-            await abort.CancelAsync();
+            abort.Cancel();
             RefuseAll(inFlight?.Answers ?? [], Refusal.Unknown, null);
             RefuseAll(core?.Abandon() ?? [], Refusal.Stopping, null);
         }
@@ -199,6 +199,13 @@ public sealed class Sequencer
         var reader = queue.Reader;
         while (true)
         {
+            // Stopped while the store hung, and those who waited were told so: a store that comes back now must not carry it through.
+            if (abort.IsCancellationRequested)
+            {
+                RefuseAll(core!.Abandon(), Refusal.Stopping, null);
+                return;
+            }
+
             Volatile.Write(ref lastTurn, clock.GetTimestamp());
             core!.MoveClocks(Now, Elapsed);
             while (core.OpenCommands < options.BatchCommands && core.OpenEvents < options.BatchEvents && reader.TryRead(out var next))
@@ -319,8 +326,10 @@ public sealed class Sequencer
         observer.Loaded(state);
     }
 
-    private Task<bool> MoreAsync(ChannelReader<(Command, Answer)> reader) =>
-        more is { IsCompleted: false } ? more : more = reader.WaitToReadAsync().AsTask();
+    private Task<bool> MoreAsync(ChannelReader<(Command, Answer)> reader) => more is { IsCompleted: false } ? more : more = WaitAsync(reader);
+
+    // Awaited rather than turned into a task: the channel then goes on where the loop runs, which is what lets a simulation own every step.
+    private static async Task<bool> WaitAsync(ChannelReader<(Command, Answer)> reader) => await reader.WaitToReadAsync();
 
     private async Task PauseAsync(ChannelReader<(Command, Answer)> reader)
     {
@@ -332,7 +341,7 @@ public sealed class Sequencer
 
         using var timer = new CancellationTokenSource();
         await Task.WhenAny(arrival, Task.Delay(pause, clock, timer.Token));
-        await timer.CancelAsync();
+        timer.Cancel();
     }
 
     private void RefuseQueued(Refusal refusal, Exception? cause)

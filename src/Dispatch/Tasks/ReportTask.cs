@@ -63,12 +63,12 @@ public sealed record ReportTask(TaskReport Report) : Command<ReportOutcome>
 }
 
 /// <summary>The one place where a worker's reports are judged and taken.</summary>
-internal static class Reporting
+public static class Reporting
 {
     /// <summary>The wait before a task that was handed back is offered to the same agent again when nobody else can take it.</summary>
     private const long ReleasePauseMs = 1_000;
 
-    public static ReportVerdict Take(State state, Decision decision, TaskEntry? entry, TaskReport report, string caller, bool byAdmin)
+    internal static ReportVerdict Take(State state, Decision decision, TaskEntry? entry, TaskReport report, string caller, bool byAdmin)
     {
         if (entry is null)
             return ReportVerdict.NotLive;

@@ -37,7 +37,7 @@ internal static class TaskEnding
     {
         if (entry.Holder is not { } holder)
             return;
-        holder.Revocations.Add(new Revocation(entry.Task.Id, entry.Task.Attempt, reason));
+        holder.Revoke(new Revocation(entry.Task.Id, entry.Task.Attempt, reason));
         decision.Called.Add(holder.Agent.Id);
     }
 

@@ -31,7 +31,7 @@ public readonly record struct TaskId(Guid Value) : IComparable<TaskId>
     public override string ToString() => Value.ToString();
 }
 
-internal sealed class TaskIdConverter : JsonConverter<TaskId>
+public sealed class TaskIdConverter : JsonConverter<TaskId>
 {
     public override TaskId Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => new(reader.GetGuid());
 

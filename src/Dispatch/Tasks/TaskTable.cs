@@ -272,7 +272,7 @@ public sealed class TaskTable
             entry.HeldIndex = agent.Held.Count;
             entry.Delivered = false;
             agent.Held.Add(entry);
-            agent.Undelivered.Enqueue(entry);
+            agent.Owe(entry);
             state.Matcher.Refresh(agent);
         }
     }

@@ -1,0 +1,153 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Unicode;
+using Dispatch.Host.Http.Problems;
+using Microsoft.AspNetCore.Http;
+
+namespace Dispatch.Host.Http;
+
+/// <summary>A request's JSON body. Dispose it when everything has been taken out: its memory belongs to the connection.</summary>
+internal readonly struct JsonBody : IDisposable
+{
+    public const int MaxDepth = 32;
+
+    // A member named twice is refused: two readers could take different ones.
+    private static readonly JsonDocumentOptions Options = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
+
+    private readonly JsonDocument? document;
+    private readonly HttpContext http;
+    private readonly ReadOnlySequence<byte> bytes;
+
+    private JsonBody(HttpContext http, ReadOnlySequence<byte> bytes, JsonDocument? document)
+    {
+        this.http = http;
+        this.bytes = bytes;
+        this.document = document;
+    }
+
+    /// <summary>False for an empty body.</summary>
+    public bool HasRoot => document is not null;
+
+    public JsonElement Root => document!.RootElement;
+
+    /// <summary>Reads and checks the whole body.</summary>
+    /// <exception cref="ProblemException">It is no JSON, of another type, too deep, not UTF-8, or names a member twice.</exception>
+    public static async ValueTask<JsonBody> ReadAsync(HttpContext http)
+    {
+        var type = http.Request.ContentType;
+        if (type is not null && !IsJson(type))
+            throw new ProblemException(new Problem(ErrorCode.UnsupportedMediaType, $"The body's type is {type}; send it as application/json."));
+
+        var reader = http.Request.BodyReader;
+        while (true)
+        {
+            var read = await reader.ReadAsync(http.RequestAborted);
+            if (read.IsCompleted)
+                return Parse(http, read.Buffer);
+            reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
+        }
+    }
+
+    /// <summary>Reads past a body that says nothing: empty, or an empty object.</summary>
+    /// <exception cref="ProblemException">It says something.</exception>
+    public static async Task IgnoreAsync(HttpContext http)
+    {
+        using var body = await ReadAsync(http);
+        if (body.HasRoot && (body.Root.ValueKind != JsonValueKind.Object || body.Root.EnumerateObject().Any()))
+            throw new ProblemException(Bad("The body must be empty."));
+    }
+
+    public void Dispose()
+    {
+        document?.Dispose();
+        http.Request.BodyReader.AdvanceTo(bytes.End);
+    }
+
+    private static bool IsJson(string type)
+    {
+        var end = type.IndexOf(';');
+        var media = (end < 0 ? type.AsSpan() : type.AsSpan(0, end)).Trim();
+        return media.Equals("application/json", StringComparison.OrdinalIgnoreCase) || media.EndsWith("+json", StringComparison.OrdinalIgnoreCase);
+    }
+
+    private static JsonBody Parse(HttpContext http, ReadOnlySequence<byte> bytes)
+    {
+        if (bytes.IsEmpty)
+            return new JsonBody(http, bytes, null);
+
+        var memory = bytes.IsSingleSegment ? bytes.First : bytes.ToArray();
+        try
+        {
+            if (!Utf8.IsValid(memory.Span))
+                throw new ProblemException(Bad("The body is not valid UTF-8."));
+            var document = JsonDocument.Parse(memory, Options);
+            if (memory.Span.IndexOf("\\u"u8) >= 0)
+                CheckEscapes(document.RootElement);
+            return new JsonBody(http, bytes, document);
+        }
+        catch (JsonException e)
+        {
+            http.Request.BodyReader.AdvanceTo(bytes.End);
+            throw new ProblemException(Bad($"The body is not valid JSON: {Tidy(e)}"));
+        }
+        catch (ProblemException)
+        {
+            http.Request.BodyReader.AdvanceTo(bytes.End);
+            throw;
+        }
+    }
+
+    // Half a surrogate pair can be written as an escape; nobody could read such a text back.
+    private static void CheckEscapes(JsonElement element)
+    {
+        switch (element.ValueKind)
+        {
+            case JsonValueKind.Object:
+                foreach (var member in element.EnumerateObject())
+                {
+                    CheckText(JsonMarshal.GetRawUtf8PropertyName(member), () => member.Name);
+                    CheckEscapes(member.Value);
+                }
+
+                break;
+            case JsonValueKind.Array:
+                foreach (var item in element.EnumerateArray())
+                    CheckEscapes(item);
+                break;
+            case JsonValueKind.String:
+                CheckText(JsonMarshal.GetRawUtf8Value(element), element.GetString);
+                break;
+        }
+    }
+
+    private static void CheckText(ReadOnlySpan<byte> raw, Func<string?> read)
+    {
+        if (raw.IndexOf((byte)'\\') < 0)
+            return;
+        try
+        {
+            _ = read();
+        }
+        catch (InvalidOperationException)
+        {
+            throw new ProblemException(Bad("A text holds an escape that is half of a surrogate pair."));
+        }
+    }
+
+    private static Problem Bad(string detail) => new(ErrorCode.Validation, detail) { Errors = [new FieldFault("body", detail)] };
+
+    // The parser's message ends with a path and a position that are told better by themselves.
+    private static string Tidy(JsonException e)
+    {
+        var end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        var text = end < 0 ? e.Message : e.Message[..end];
+        return $"{text} (line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1})";
+    }
+}
+
+/// <summary>Ends the request with a problem.</summary>
+internal sealed class ProblemException(Problem problem) : Exception(problem.Detail)
+{
+    public Problem Problem { get; } = problem;
+}

@@ -1,0 +1,444 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Dispatch.Events;
+using Dispatch.Host.Auth;
+using Dispatch.Host.Configuration;
+using Dispatch.Host.Http.Problems;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
+
+namespace Dispatch.Host.Http;
+
+/// <summary>The routes below /api/v1/tasks.</summary>
+internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchConfig config, TaskWatch watch, TimeProvider clock, CancellationToken stopping)
+{
+    private const int MaxWaitMs = 60_000;
+    private const int MaxHistory = 10_000;
+
+    // Facts go out of date only when more than a window's worth of tasks ends between a read and its decision.
+    private const int FactReads = 10;
+
+    private readonly TaskSight sight = new(config.Auth.EffectiveVisibility);
+    private readonly long defaultTimeoutMs = (long)config.Assignment.DefaultTimeout.TotalMilliseconds;
+
+    public void Map(IEndpointRouteBuilder routes)
+    {
+        routes.MapPost("/api/v1/tasks", SubmitAsync);
+        routes.MapGet("/api/v1/tasks", ListAsync);
+        routes.MapGet("/api/v1/tasks/{id}", GetAsync);
+        routes.MapPatch("/api/v1/tasks/{id}", PatchAsync);
+        routes.MapPost("/api/v1/tasks/{id}/start", http => ReportAsync(http, ReportReader.Started));
+        routes.MapPost("/api/v1/tasks/{id}/progress", http => ReportAsync(http, ReportReader.Progress));
+        routes.MapPost("/api/v1/tasks/{id}/complete", http => ReportAsync(http, ReportReader.Completed));
+        routes.MapPost("/api/v1/tasks/{id}/fail", http => ReportAsync(http, ReportReader.Failed));
+        routes.MapPost("/api/v1/tasks/{id}/release", http => ReportAsync(http, ReportReader.Released));
+        routes.MapPost("/api/v1/tasks/{id}/retry", RetryAsync);
+        routes.MapGet("/api/v1/tasks/{id}/explain", ExplainAsync);
+        routes.MapGet("/api/v1/tasks/{id}/events", HistoryAsync);
+    }
+
+    private async Task SubmitAsync(HttpContext http)
+    {
+        var caller = http.Caller();
+        bool isArray;
+        NewTask[] tasks;
+        using (var body = await JsonBody.ReadAsync(http))
+        {
+            if (!body.HasRoot)
+                throw new ProblemException(new Problem(ErrorCode.Validation, "The body is empty; send a task, or an array of tasks."));
+            isArray = body.Root.ValueKind == JsonValueKind.Array;
+            tasks = TaskReader.Read(body.Root, caller.Agent, defaultTimeoutMs, clock.GetUtcNow().ToUnixTimeMilliseconds());
+        }
+
+        var (ids, keys) = References(tasks, caller.Agent);
+        for (var read = 0; read < FactReads; read++)
+        {
+            var facts = ids.Count + keys.Count == 0 ? null : await store.FindFactsAsync(ids, keys, http.RequestAborted);
+            var outcome = await sequencer.ExecuteAsync(new SubmitTasks(tasks, facts) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
+            switch (outcome)
+            {
+                case SubmitOutcome.NeedsFacts:
+                    continue;
+                case SubmitOutcome.Accepted accepted:
+                    await AnswerSubmittedAsync(http, accepted.Tasks, isArray);
+                    return;
+                case SubmitOutcome.Mismatch mismatch:
+                    var key = tasks[mismatch.Index].Spec.IdempotencyKey;
+                    throw Refuse(ErrorCode.IdempotencyMismatch, $"The idempotency key '{key}' was used for another request: task {mismatch.Existing}.", mismatch.Index, "idempotency_key", isArray);
+                case SubmitOutcome.IdTaken taken:
+                    throw Refuse(ErrorCode.TaskExists, $"Another task has the id {taken.Id}.", taken.Index, "id", isArray);
+                case SubmitOutcome.BadReference bad:
+                    throw Refuse(ErrorCode.Validation, bad.Problem, bad.Index, bad.Member, isArray);
+            }
+        }
+
+        throw Overrun();
+    }
+
+    private static (List<TaskId> Ids, List<IdempotencyKey> Keys) References(NewTask[] tasks, string caller)
+    {
+        List<TaskId> ids = [];
+        List<IdempotencyKey> keys = [];
+        foreach (var task in tasks)
+        {
+            if (task.Id is { } id)
+                ids.Add(id);
+            if (task.Parent is { } parent)
+                ids.Add(parent);
+            ids.AddRange(task.DependsOn);
+            if (task.Spec.IdempotencyKey is { } key)
+                keys.Add(new IdempotencyKey(caller, key));
+        }
+
+        return (ids, keys);
+    }
+
+    private async Task AnswerSubmittedAsync(HttpContext http, SubmittedTask[] submitted, bool isArray)
+    {
+        var anyNew = false;
+        var stored = new StoredTask[submitted.Length];
+        for (var i = 0; i < submitted.Length; i++)
+        {
+            anyNew |= submitted[i].IsNew;
+            stored[i] = submitted[i] is { Task: { } task, Spec: { } spec }
+                ? new StoredTask(task, spec, null)
+                : await store.FindTaskAsync(submitted[i].Id, http.RequestAborted) ?? throw new InvalidOperationException($"Task {submitted[i].Id} was accepted and is not in the store.");
+        }
+
+        var status = anyNew ? StatusCodes.Status201Created : StatusCodes.Status200OK;
+        if (isArray)
+        {
+            await http.WriteJsonAsync(status, stored, WriteArray);
+            return;
+        }
+
+        http.Response.Headers.Location = "/api/v1/tasks/" + stored[0].Task.Id;
+        await http.WriteJsonAsync(status, stored[0], TaskWriter.Write);
+    }
+
+    private async Task ListAsync(HttpContext http)
+    {
+        var query = TaskQueryReader.Read(http.Request, sight.Limit(http.Caller()));
+        await AnswerPageAsync(http, query, await store.ListTasksAsync(query with { Limit = query.Limit + 1 }, http.RequestAborted));
+    }
+
+    /// <summary>Answers with up to the query's limit of the tasks, and with a link to the next page when there are more.</summary>
+    internal static Task AnswerPageAsync(HttpContext http, TaskQuery query, IReadOnlyList<StoredTask> found)
+    {
+        IReadOnlyList<StoredTask> page = found;
+        if (found.Count > query.Limit)
+        {
+            page = found.Take(query.Limit).ToArray();
+            http.Response.Headers.Link = $"<{TaskQueryReader.NextPage(http.Request, page[^1].Task.Number)}>; rel=\"next\"";
+        }
+
+        return http.WriteJsonAsync(StatusCodes.Status200OK, page, WriteArray);
+    }
+
+    private static void WriteArray(Utf8JsonWriter json, IReadOnlyList<StoredTask> tasks)
+    {
+        json.WriteStartArray();
+        foreach (var task in tasks)
+            TaskWriter.Write(json, task);
+        json.WriteEndArray();
+    }
+
+    private async Task GetAsync(HttpContext http)
+    {
+        var id = Id(http);
+        var wait = TimeSpan.FromMilliseconds(QueryValue.Number(http.Request, "wait_ms", 0, MaxWaitMs, 0));
+        var stored = wait == TimeSpan.Zero ? await FindAsync(http, id) : await WaitAsync(http, id, wait);
+        var attempts = await store.ListAttemptsAsync(stored.Task.Number, http.RequestAborted);
+        await http.WriteJsonAsync(StatusCodes.Status200OK, (stored, attempts), static (json, found) =>
+            TaskWriter.Write(json, found.stored.Task, found.stored.Spec, found.stored.Result, found.attempts, 0));
+    }
+
+    private async Task<StoredTask> WaitAsync(HttpContext http, TaskId id, TimeSpan wait)
+    {
+        var until = clock.GetTimestamp() + (long)(wait.TotalSeconds * clock.TimestampFrequency);
+        using var ended = watch.Expect(id);
+        while (true)
+        {
+            // Registered before the read: an end in between is not missed.
+            var stored = await FindAsync(http, id);
+            var left = TimeSpan.FromSeconds((until - clock.GetTimestamp()) / (double)clock.TimestampFrequency);
+            if (stored.Task.IsFinal || left <= TimeSpan.Zero || stopping.IsCancellationRequested)
+                return stored;
+            await ended.WaitAsync(left, clock, http.RequestAborted, stopping);
+        }
+    }
+
+    private async Task PatchAsync(HttpContext http)
+    {
+        var caller = http.Caller();
+        var id = Id(http);
+        PatchRequest wanted;
+        using (var body = await JsonBody.ReadAsync(http))
+            wanted = PatchRequest.Read(body);
+
+        if (wanted.Cancel)
+        {
+            var cancelled = await sequencer.ExecuteAsync(new CancelTask(id, wanted.Reason ?? $"cancelled by {(caller.IsAdmin ? "admin" : caller.Agent)}")
+            {
+                Caller = caller.Agent, ByAdmin = caller.IsAdmin,
+            });
+            await AnswerChangedAsync(http, id, cancelled, "cancelled", repeatOf: TaskState.Cancelled);
+            return;
+        }
+
+        for (var read = 0; read < FactReads; read++)
+        {
+            StoredTask? before = null;
+            JsonBytes? context = null;
+            if (wanted.Context is not null)
+            {
+                before = await FindAsync(http, id);
+                context = MergePatch.Apply(before.Spec.Context, wanted.Context);
+                if (context.Length > config.Limits.BodyBytes)
+                    throw new ProblemException(new Problem(ErrorCode.Validation, $"The merged context would be {context.Length} bytes; at most {config.Limits.BodyBytes} are allowed."));
+            }
+
+            var outcome = await sequencer.ExecuteAsync(new PatchTask(id, wanted.Priority, context, before) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
+            if (outcome is ChangeOutcome.NeedsFacts)
+                continue;
+            await AnswerChangedAsync(http, id, outcome, "changed", repeatOf: null);
+            return;
+        }
+
+        throw Overrun();
+    }
+
+    private async Task RetryAsync(HttpContext http)
+    {
+        var id = Id(http);
+        await JsonBody.IgnoreAsync(http);
+        var outcome = await Redrive.RetryAsync(sequencer, store, id, http.Caller(), http.RequestAborted);
+        await AnswerChangedAsync(http, id, outcome, "retried", repeatOf: null);
+    }
+
+    private async Task AnswerChangedAsync(HttpContext http, TaskId id, ChangeOutcome outcome, string verb, TaskState? repeatOf)
+    {
+        switch (outcome)
+        {
+            case ChangeOutcome.Changed { Spec: { } spec } changed:
+                Demand(http, sight.Sees(http.Caller(), changed.Task), id);
+                await http.WriteJsonAsync(StatusCodes.Status200OK, new StoredTask(changed.Task, spec, null), TaskWriter.Write);
+                return;
+            case ChangeOutcome.Changed:
+                await http.WriteJsonAsync(StatusCodes.Status200OK, await FindAsync(http, id), TaskWriter.Write);
+                return;
+            case ChangeOutcome.Forbidden:
+                await FindAsync(http, id);
+                throw new ProblemException(new Problem(ErrorCode.Forbidden, $"Only the requester of task {id}, its owner and an admin may change it."));
+            case ChangeOutcome.WrongState wrong:
+                throw WrongState(id, wrong.State, verb);
+            case ChangeOutcome.NotLive:
+                var stored = await FindAsync(http, id);
+                if (stored.Task.Status != repeatOf)
+                    throw WrongState(id, stored.Task.Status, verb);
+                await http.WriteJsonAsync(StatusCodes.Status200OK, stored, TaskWriter.Write);
+                return;
+            default:
+                throw Overrun();
+        }
+    }
+
+    private async Task ReportAsync(HttpContext http, Func<JsonElement?, TaskId, int?, Faults, TaskReport> read)
+    {
+        var caller = http.Caller();
+        var id = Id(http);
+        TaskReport report;
+        using (var body = await JsonBody.ReadAsync(http))
+        {
+            var faults = new Faults();
+            report = read(body.HasRoot ? body.Root : null, id, ReportReader.AttemptHeader(http.Request, faults), faults);
+            faults.ThrowIfAny();
+        }
+
+        var outcome = await sequencer.ExecuteAsync(new ReportTask(report) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
+        if (outcome is { Verdict: ReportVerdict.Accepted or ReportVerdict.Unchanged, Task: { IsFinal: false } task, Spec: { } spec })
+        {
+            await http.WriteJsonAsync(StatusCodes.Status200OK, new StoredTask(task, spec, null), TaskWriter.Write);
+            return;
+        }
+
+        var stored = await FindAsync(http, id);
+        var verdict = outcome.Verdict == ReportVerdict.NotLive ? Reporting.WhyNot(stored.Task, report, caller.Agent) : outcome.Verdict;
+        switch (verdict)
+        {
+            case ReportVerdict.Accepted or ReportVerdict.Unchanged:
+                await http.WriteJsonAsync(StatusCodes.Status200OK, stored, TaskWriter.Write);
+                return;
+            case ReportVerdict.Foreign:
+                throw new ProblemException(new Problem(ErrorCode.Forbidden, $"Task {id} is held by another agent; only its assignee may report on it."));
+            default:
+                var given = report.Attempt is { } attempt ? $"attempt {attempt}" : "a report without an attempt";
+                if (report.Attempt is null or 0 || (stored.Task.IsFinal && report.Attempt == stored.Task.Attempt))
+                    throw WrongState(id, stored.Task.Status, "reported on");
+                throw new ProblemException(new Problem(ErrorCode.StaleAttempt, $"Task {id} is at attempt {stored.Task.Attempt} ({TaskWriter.Word(stored.Task.Status)}); {given} is no longer wanted."));
+        }
+    }
+
+    private async Task ExplainAsync(HttpContext http)
+    {
+        var id = Id(http);
+        var stored = await FindAsync(http, id);
+        var explained = await sequencer.ExecuteAsync(new ExplainTask(id) { Caller = http.Caller().Agent })
+            ?? new Matching.Explanation(stored.Task, Matching.WaitReason.Final, $"Ended as {TaskWriter.Word(stored.Task.Status)}.", [], []);
+        await http.WriteJsonAsync(StatusCodes.Status200OK, explained, TaskWriter.WriteExplanation);
+    }
+
+    private async Task HistoryAsync(HttpContext http)
+    {
+        var stored = await FindAsync(http, Id(http));
+        var events = await store.ListHistoryAsync(stored.Task.LastSequence, MaxHistory, http.RequestAborted);
+        await http.WriteJsonAsync(StatusCodes.Status200OK, events, static (json, list) =>
+        {
+            json.WriteStartArray();
+            foreach (var happened in list)
+                TaskWriter.WriteEvent(json, happened);
+            json.WriteEndArray();
+        });
+    }
+
+    /// <summary>The task, if there is one that the caller may see.</summary>
+    private async Task<StoredTask> FindAsync(HttpContext http, TaskId id)
+    {
+        var stored = await store.FindTaskAsync(id, http.RequestAborted);
+        Demand(http, stored is not null && sight.Sees(http.Caller(), stored.Task), id);
+        return stored!;
+    }
+
+    private static void Demand(HttpContext http, bool found, TaskId id)
+    {
+        if (!found)
+            throw NotFound(id.ToString());
+    }
+
+    private static TaskId Id(HttpContext http)
+    {
+        var text = (string)http.GetRouteValue("id")!;
+        return TaskId.TryParse(text, out var id) ? id : throw NotFound(text);
+    }
+
+    private static ProblemException NotFound(string id) => new(new Problem(ErrorCode.TaskNotFound, $"There is no task {(id.Length > 64 ? id[..64] : id)}."));
+
+    private static ProblemException WrongState(TaskId id, TaskState state, string verb) =>
+        new(new Problem(ErrorCode.TaskState, $"Task {id} is {TaskWriter.Word(state)} and can't be {verb}."));
+
+    private static ProblemException Refuse(ErrorCode code, string detail, int index, string member, bool isArray)
+    {
+        var field = isArray ? $"tasks[{index}].{member}" : member;
+        return new ProblemException(new Problem(code, $"{field}: {detail}") { Errors = [new FieldFault(field, detail)] });
+    }
+
+    private static ProblemException Overrun() =>
+        new(new Problem(ErrorCode.Busy, "The task changed faster than it could be read. Try again.") { RetryAfterSeconds = 1 });
+}
+
+/// <summary>Which tasks a caller may see.</summary>
+internal sealed class TaskSight(Visibility visibility)
+{
+    public bool Sees(Caller caller, WorkTask task) => Limit(caller) is not { } name
+        || string.Equals(task.Requester, name, StringComparison.Ordinal)
+        || string.Equals(task.Assignee, name, StringComparison.Ordinal)
+        || string.Equals(task.LastAgent, name, StringComparison.Ordinal)
+        || string.Equals(task.Needs.Owner, name, StringComparison.Ordinal);
+
+    /// <summary>Whose tasks only, or null: everybody's.</summary>
+    public string? Limit(Caller caller) => caller.IsAdmin || visibility == Visibility.Swarm ? null : caller.Agent;
+}
+
+/// <summary>What a PATCH asks for.</summary>
+internal sealed record PatchRequest(bool Cancel, string? Reason, byte? Priority, JsonNode? Context)
+{
+    private static readonly string[] Known = ["status", "reason", "priority", "context"];
+
+    public static PatchRequest Read(JsonBody body)
+    {
+        if (!body.HasRoot || body.Root.ValueKind != JsonValueKind.Object)
+            throw new ProblemException(new Problem(ErrorCode.Validation, "The body must be a JSON object with status, priority or context."));
+
+        var faults = new Faults();
+        bool cancel = false;
+        string? reason = null;
+        byte? priority = null;
+        JsonNode? context = null;
+        foreach (var member in body.Root.EnumerateObject())
+        {
+            switch (member.Name)
+            {
+                case "status":
+                    cancel = member.Value.ValueKind == JsonValueKind.String && member.Value.ValueEquals("cancelled");
+                    if (!cancel)
+                        faults.Add("status", "can only be set to cancelled", member.Value);
+                    break;
+                case "reason":
+                    reason = faults.Text(member.Value, "reason", TaskLimits.MaxMessage);
+                    break;
+                case "priority":
+                    priority = TaskReader.Priority(member.Value, "priority", faults);
+                    break;
+                case "context":
+                    if (faults.Object(member.Value, "context") is { } patch)
+                        context = JsonNode.Parse(patch.Span);
+                    break;
+                default:
+                    Faults.Unknown(faults, "", member.Name, Known);
+                    break;
+            }
+        }
+
+        if (faults.Count == 0)
+        {
+            if (cancel && (priority is not null || context is not null))
+                faults.Add("status", "a cancelled task can't be changed otherwise: send one or the other");
+            else if (!cancel && priority is null && context is null)
+                faults.Add("body", "nothing to change: give status, priority or context");
+            else if (reason is not null && !cancel)
+                faults.Add("reason", "goes with status cancelled only");
+        }
+
+        faults.ThrowIfAny();
+        return new PatchRequest(cancel, reason, priority, context);
+    }
+}
+
+/// <summary>JSON merge patch, RFC 7396.</summary>
+internal static class MergePatch
+{
+    public static JsonBytes Apply(JsonBytes? target, JsonNode patch)
+    {
+        var merged = Merge(target is null ? null : JsonNode.Parse(target.Span), patch.DeepClone());
+        return new JsonBytes(JsonSerializer.SerializeToUtf8Bytes(merged!, JsonNodeContext.Default.JsonNode));
+    }
+
+    private static JsonNode? Merge(JsonNode? target, JsonNode? patch)
+    {
+        if (patch is not JsonObject changes)
+            return patch;
+
+        var result = target as JsonObject ?? [];
+        foreach (var (name, value) in changes.ToArray())
+        {
+            changes.Remove(name);
+            if (value is null)
+            {
+                result.Remove(name);
+                continue;
+            }
+
+            var before = result[name];
+            result.Remove(name);
+            result[name] = Merge(before, value);
+        }
+
+        return result;
+    }
+}
+
+[System.Text.Json.Serialization.JsonSerializable(typeof(JsonNode))]
+internal sealed partial class JsonNodeContext : System.Text.Json.Serialization.JsonSerializerContext;

@@ -1,0 +1,279 @@
+using System.Buffers;
+using System.Text.Json;
+using Dispatch.Host.Http.Problems;
+using Dispatch.Tasks;
+
+namespace Dispatch.Host.Http;
+
+/// <summary>Reads what a requester submits.</summary>
+internal static class TaskReader
+{
+    private static readonly string[] Known =
+    [
+        "id", "title", "description", "scope", "required_capabilities", "preferred_capabilities", "labels", "owner", "submitter", "session", "priority",
+        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "requester",
+    ];
+
+    private static readonly string[] KeptByBroker =
+    [
+        "status", "assignee", "attempt", "retry_count", "progress", "result", "error", "usage", "created_at", "assigned_at", "started_at", "completed_at",
+        "next_attempt_at", "dead_lettered", "attempts",
+    ];
+
+    /// <summary>One task, or an array of up to <see cref="TaskLimits.MaxBulk"/>.</summary>
+    /// <exception cref="ProblemException">Something is wrong: every fault is named.</exception>
+    public static NewTask[] Read(JsonElement root, string caller, long defaultTimeoutMs, long now)
+    {
+        var faults = new Faults();
+        NewTask[] tasks;
+        if (root.ValueKind == JsonValueKind.Array)
+        {
+            var count = root.GetArrayLength();
+            if (count is 0 or > TaskLimits.MaxBulk)
+                throw new ProblemException(new Problem(ErrorCode.Validation, $"The array holds {count} tasks; from 1 to {TaskLimits.MaxBulk} are allowed."));
+            tasks = new NewTask[count];
+            var i = 0;
+            foreach (var item in root.EnumerateArray())
+            {
+                tasks[i] = ReadOne(item, i, caller, defaultTimeoutMs, now, faults);
+                i++;
+            }
+        }
+        else
+        {
+            tasks = [ReadOne(root, -1, caller, defaultTimeoutMs, now, faults)];
+        }
+
+        faults.ThrowIfAny();
+        return tasks;
+    }
+
+    private static NewTask ReadOne(JsonElement root, int index, string caller, long defaultTimeoutMs, long now, Faults faults)
+    {
+        var before = faults.Count;
+        string Path(string member) => index < 0 ? member : $"tasks[{index}].{member}";
+
+        if (root.ValueKind != JsonValueKind.Object)
+        {
+            faults.Add(index < 0 ? "body" : $"tasks[{index}]", "must be a JSON object");
+            return new NewTask { Spec = new TaskSpec { Title = "" } };
+        }
+
+        string? title = null, description = null, scope = null, owner = null, submitter = null, session = null, key = null;
+        string[] required = [], preferred = [];
+        Events.JsonBytes? labels = null, context = null, estimate = null;
+        TaskId? id = null, parent = null;
+        TaskId[] dependsOn = [];
+        byte priority = TaskLimits.DefaultPriority;
+        var timeout = defaultTimeoutMs;
+        var retries = TaskLimits.DefaultRetries;
+        long? runAt = null, deadline = null;
+
+        foreach (var member in root.EnumerateObject())
+        {
+            var value = member.Value;
+            if (value.ValueKind == JsonValueKind.Null)
+            {
+                // Given as "none" by clients that write every member they know.
+                if (!Known.Contains(member.Name, StringComparer.Ordinal))
+                    Unknown(member.Name);
+                continue;
+            }
+
+            switch (member.Name)
+            {
+                case "id":
+                    id = faults.Id(value, Path("id"));
+                    break;
+                case "title":
+                    title = faults.Text(value, Path("title"), TaskLimits.MaxTitle);
+                    break;
+                case "description":
+                    description = faults.Text(value, Path("description"), TaskLimits.MaxDescription, multiline: true, allowEmpty: true);
+                    break;
+                case "scope":
+                    scope = faults.Text(value, Path("scope"), TaskLimits.MaxName);
+                    break;
+                case "required_capabilities":
+                    required = faults.Names(value, Path("required_capabilities"), TaskLimits.MaxCapabilities);
+                    break;
+                case "preferred_capabilities":
+                    preferred = faults.Names(value, Path("preferred_capabilities"), TaskLimits.MaxCapabilities);
+                    break;
+                case "labels":
+                    labels = faults.Labels(value, Path("labels"));
+                    break;
+                case "owner":
+                    owner = faults.Text(value, Path("owner"), TaskLimits.MaxName);
+                    break;
+                case "submitter":
+                    submitter = faults.Text(value, Path("submitter"), TaskLimits.MaxName);
+                    break;
+                case "session":
+                    session = faults.Text(value, Path("session"), TaskLimits.MaxName);
+                    break;
+                case "priority":
+                    priority = Priority(value, Path("priority"), faults);
+                    break;
+                case "context":
+                    context = faults.Object(value, Path("context"));
+                    break;
+                case "estimate":
+                    estimate = faults.Object(value, Path("estimate"));
+                    break;
+                case "timeout_ms":
+                    timeout = faults.Number(value, Path("timeout_ms"), 1, TaskLimits.MaxTimeoutMs);
+                    break;
+                case "max_retries":
+                    retries = (int)faults.Number(value, Path("max_retries"), 0, TaskLimits.MaxRetries);
+                    break;
+                case "run_at":
+                    runAt = faults.Time(value, Path("run_at"));
+                    break;
+                case "deadline":
+                    deadline = faults.Time(value, Path("deadline"));
+                    break;
+                case "depends_on":
+                    dependsOn = Ids(value, Path("depends_on"), faults);
+                    break;
+                case "parent_id":
+                    parent = faults.Id(value, Path("parent_id"));
+                    break;
+                case "idempotency_key":
+                    key = faults.Text(value, Path("idempotency_key"), TaskLimits.MaxName);
+                    break;
+                case "requester":
+                    if (value.ValueKind != JsonValueKind.String || !value.ValueEquals(caller))
+                        faults.Add(Path("requester"), "is the caller; leave it out", value);
+                    break;
+                default:
+                    Unknown(member.Name);
+                    break;
+            }
+        }
+
+        if (title is null && !root.TryGetProperty("title", out _))
+            faults.Add(Path("title"), "is required");
+        if (deadline <= now)
+            faults.Add(Path("deadline"), "has passed already");
+        if (runAt is not null && deadline <= runAt)
+            faults.Add(Path("deadline"), "must come after run_at");
+        if (id is not null && dependsOn.Contains(id.Value))
+            faults.Add(Path("depends_on"), "a task can't wait for itself: the dependencies go round in a circle");
+
+        if (scope is not null && !required.Contains(scope, StringComparer.OrdinalIgnoreCase))
+            required = [.. required, scope.Trim()];
+        var task = new NewTask
+        {
+            Id = id,
+            Spec = new TaskSpec
+            {
+                Title = title ?? "",
+                Description = description,
+                Scope = scope,
+                Labels = labels,
+                Context = context is { Length: 2 } ? null : context,
+                Estimate = estimate,
+                Submitter = submitter,
+                IdempotencyKey = key,
+            },
+            Required = required,
+            Preferred = preferred,
+            Owner = owner,
+            Session = session,
+            Priority = priority,
+            TimeoutMs = timeout,
+            MaxRetries = retries,
+            RunAt = runAt,
+            Deadline = deadline,
+            DependsOn = dependsOn,
+            Parent = parent,
+        };
+        return key is null || faults.Count > before ? task : task with { BodyHash = Hash(task) };
+
+        void Unknown(string name)
+        {
+            if (KeptByBroker.Contains(name, StringComparer.Ordinal))
+                faults.Add(Path(name), "is kept by the broker and can't be given");
+            else
+                Faults.Unknown(faults, index < 0 ? "" : $"tasks[{index}].", name, Known);
+        }
+    }
+
+    public static byte Priority(JsonElement value, string field, Faults faults)
+    {
+        if (value.ValueKind != JsonValueKind.String)
+            return (byte)faults.Number(value, field, 0, TaskLimits.MaxPriority);
+
+        switch (value.GetString())
+        {
+            case "critical":
+                return 10;
+            case "high":
+                return 8;
+            case "normal" or "medium":
+                return 5;
+            case "low":
+                return 2;
+            default:
+                faults.Add(field, "must be a whole number from 0 to 10, or critical, high, normal, medium or low", value);
+                return 0;
+        }
+    }
+
+    private static TaskId[] Ids(JsonElement value, string field, Faults faults)
+    {
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > TaskLimits.MaxDependencies)
+        {
+            faults.Add(field, $"must be an array of at most {TaskLimits.MaxDependencies} task ids");
+            return [];
+        }
+
+        var ids = new List<TaskId>(value.GetArrayLength());
+        var index = 0;
+        foreach (var item in value.EnumerateArray())
+        {
+            if (faults.Id(item, $"{field}[{index++}]") is { } id && !ids.Contains(id))
+                ids.Add(id);
+        }
+
+        return [.. ids];
+    }
+
+    // Two requests are the same when all their members are: written in one fixed order, whatever order they came in.
+    private static string Hash(NewTask task)
+    {
+        var buffer = new ArrayBufferWriter<byte>(512);
+        using (var writer = new Utf8JsonWriter(buffer, new JsonWriterOptions { SkipValidation = true }))
+        {
+            var spec = task.Spec;
+            writer.WriteStartArray();
+            foreach (var text in (ReadOnlySpan<string?>)[task.Id?.ToString(), spec.Title, spec.Description, spec.Scope, spec.Submitter, task.Owner, task.Session])
+                writer.WriteStringValue(text);
+            foreach (var names in (ReadOnlySpan<string[]>)[task.Required, task.Preferred])
+            {
+                writer.WriteStartArray();
+                foreach (var name in names)
+                    writer.WriteStringValue(name);
+                writer.WriteEndArray();
+            }
+
+            foreach (var json in (ReadOnlySpan<Events.JsonBytes?>)[spec.Labels, spec.Context, spec.Estimate])
+            {
+                if (json is null)
+                    writer.WriteNullValue();
+                else
+                    writer.WriteRawValue(json.Span, skipInputValidation: true);
+            }
+
+            foreach (var number in (ReadOnlySpan<long>)[task.Priority, task.TimeoutMs, task.MaxRetries, task.RunAt ?? 0, task.Deadline ?? 0])
+                writer.WriteNumberValue(number);
+            foreach (var dependency in task.DependsOn)
+                writer.WriteStringValue(dependency.Value);
+            writer.WriteStringValue(task.Parent?.ToString());
+            writer.WriteEndArray();
+        }
+
+        return SubmitTasks.HashBody(buffer.WrittenSpan);
+    }
+}

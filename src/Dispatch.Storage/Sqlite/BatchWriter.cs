@@ -1,0 +1,326 @@
+using Dispatch.Events;
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite.Native;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>Writes one batch in one transaction. Lives on the writer's thread; every statement is prepared once.</summary>
+internal sealed class BatchWriter
+{
+    private readonly SqliteConnection connection;
+    private readonly EventRows events = new();
+    private readonly TaskColumns tasks = new();
+    private readonly JsonText json = new();
+    private readonly SpecRows specs;
+
+    private readonly SqliteStatement begin;
+    private readonly SqliteStatement commit;
+    private readonly SqliteStatement rollback;
+    private readonly SqliteStatement lastSequence;
+    private readonly SqliteStatement insertEvent;
+    private readonly SqliteStatement insertTask;
+    private readonly SqliteStatement updateTask;
+    private readonly SqliteStatement updateWords;
+    private readonly SqliteStatement writePayload;
+    private readonly SqliteStatement insertLabel;
+    private readonly SqliteStatement deleteLabel;
+    private readonly SqliteStatement insertAttempt;
+    private readonly SqliteStatement insertKey;
+    private readonly SqliteStatement deleteKey;
+    private readonly SqliteStatement requesterOf;
+    private readonly SqliteStatement writeAgent;
+    private readonly SqliteStatement deleteAgent;
+    private readonly SqliteStatement writeToken;
+    private readonly SqliteStatement writeTotal;
+    private readonly SqliteStatement writeProbe;
+    private readonly SqliteStatement[] prune;
+
+    // As they are in the table; null when they may not be, after a rollback.
+    private long[]? writtenTotals;
+    private long probes;
+
+    internal BatchWriter(SqliteConnection connection)
+    {
+        this.connection = connection;
+        specs = new SpecRows(connection);
+        begin = connection.Prepare("BEGIN IMMEDIATE");
+        commit = connection.Prepare("COMMIT");
+        rollback = connection.Prepare("ROLLBACK");
+        lastSequence = connection.Prepare("SELECT max(sequence) FROM events");
+        insertEvent = connection.Prepare(EventRows.Insert);
+        insertTask = connection.Prepare(TaskColumns.Insert);
+        updateTask = connection.Prepare(TaskColumns.UpdateState);
+        updateWords = connection.Prepare("UPDATE tasks SET title = ?2, scope = ?3, submitter = ?4 WHERE number = ?1");
+        writePayload = connection.Prepare(
+            "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key) VALUES (?, ?, ?, ?, ?, ?)");
+        insertLabel = connection.Prepare("INSERT OR IGNORE INTO task_labels (label, number) VALUES (?, ?)");
+        deleteLabel = connection.Prepare("DELETE FROM task_labels WHERE label = ? AND number = ?");
+        insertAttempt = connection.Prepare(
+            "INSERT INTO attempts (number, attempt, agent, outcome, assigned_at, started_at, ended_at, error, result, usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+        insertKey = connection.Prepare("INSERT INTO idempotency (caller, key, body_hash, number) VALUES (?, ?, ?, ?)");
+        deleteKey = connection.Prepare("DELETE FROM idempotency WHERE caller = ? AND key = ? AND number = ?");
+        requesterOf = connection.Prepare("SELECT requester FROM tasks WHERE number = ?");
+        writeAgent = connection.Prepare(AgentRows.Write);
+        deleteAgent = connection.Prepare("DELETE FROM agents WHERE id = ?");
+        writeToken = connection.Prepare(TokenRows.Write);
+        writeTotal = connection.Prepare("INSERT OR REPLACE INTO totals (status, count) VALUES (?, ?)");
+        writeProbe = connection.Prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('last_probe', ?)");
+        prune = [.. new[] { "task_payloads", "attempts", "tasks" }.Select(table => connection.Prepare($"DELETE FROM {table} WHERE number = ?"))];
+    }
+
+    /// <summary>All of the batch is durable on return, or nothing of it was written.</summary>
+    internal void Write(Batch batch) => InTransaction(batch, static (writer, batch) => writer.WriteRows(batch));
+
+    /// <summary>Commits something tiny.</summary>
+    internal void Probe() => InTransaction(0, static (writer, _) =>
+    {
+        writer.writeProbe.Bind(1, (++writer.probes).ToString());
+        writer.writeProbe.Execute();
+    });
+
+    private void InTransaction<T>(T input, Action<BatchWriter, T> work)
+    {
+        begin.Execute();
+        try
+        {
+            work(this, input);
+            commit.Execute();
+        }
+        catch
+        {
+            writtenTotals = null;
+
+            // After some failures SQLite has rolled back by itself.
+            if (connection.IsInTransaction)
+                rollback.Execute();
+            throw;
+        }
+    }
+
+    private void WriteRows(Batch batch)
+    {
+        CheckContinuesLog(batch);
+        foreach (var happened in batch.Events)
+        {
+            events.Bind(insertEvent, happened);
+            insertEvent.Execute();
+        }
+
+        foreach (var row in batch.Tasks)
+            WriteTask(batch, row);
+        foreach (var attempt in batch.Attempts)
+            WriteAttempt(batch, attempt);
+        foreach (var key in batch.Keys)
+            WriteKey(key);
+        foreach (var agent in batch.Agents)
+        {
+            AgentRows.Bind(writeAgent, agent, json);
+            writeAgent.Execute();
+        }
+
+        foreach (var id in batch.RemovedAgents)
+        {
+            deleteAgent.Bind(1, id);
+            deleteAgent.Execute();
+        }
+
+        foreach (var token in batch.Tokens)
+        {
+            TokenRows.Bind(writeToken, token);
+            writeToken.Execute();
+        }
+
+        foreach (var number in batch.PrunedTasks)
+            Prune(number);
+        WriteTotals(batch.Totals);
+    }
+
+    /// <summary>A gap or an overlap means that the sequencer's state is not the store's: nothing may be built on it.</summary>
+    private void CheckContinuesLog(Batch batch)
+    {
+        lastSequence.Step();
+        var expected = lastSequence.Int64(0) + 1;
+        lastSequence.Reset();
+        foreach (var happened in batch.Events)
+        {
+            if (happened.Sequence != expected++)
+            {
+                throw new StoreException(
+                    StoreFault.Unavailable, $"The batch holds event {happened.Sequence} where {expected - 1} comes next in the log. Nothing was written; the state has to be loaded again.");
+            }
+        }
+    }
+
+    private void WriteTask(Batch batch, TaskRow row)
+    {
+        var task = row.Task;
+        if (row.Change == RowChange.Insert)
+        {
+            var spec = SpecOf(row);
+            tasks.BindIdentity(insertTask, task);
+            tasks.BindState(insertTask, task);
+            insertTask.Bind(TaskColumns.At(TaskColumn.Title), spec.Title);
+            insertTask.Bind(TaskColumns.At(TaskColumn.Scope), spec.Scope);
+            insertTask.Bind(TaskColumns.At(TaskColumn.Submitter), spec.Submitter);
+            insertTask.Execute();
+            if (!SpecRows.IsToldBy(EventAt(batch, task.Number), spec))
+                WritePayload(task.Number, spec);
+            WriteLabels(task.Number, spec.Labels);
+            return;
+        }
+
+        tasks.BindState(updateTask, task);
+        updateTask.Execute();
+        if (connection.Changes != 1)
+            throw new StoreException(StoreFault.Unavailable, $"Task {task.Id} (number {task.Number}) has no row to change. Nothing was written; the state has to be loaded again.");
+        if (row.Change == RowChange.StateAndSpec)
+            ReplaceSpec(task.Number, SpecOf(row));
+    }
+
+    private void ReplaceSpec(long number, TaskSpec spec)
+    {
+        var before = specs.Find(number)?.Labels;
+        foreach (var label in TaskLabels.Of(before))
+            DeleteLabel(label, number);
+        updateWords.Bind(1, number);
+        updateWords.Bind(2, spec.Title);
+        updateWords.Bind(3, spec.Scope);
+        updateWords.Bind(4, spec.Submitter);
+        updateWords.Execute();
+        WritePayload(number, spec);
+        WriteLabels(number, spec.Labels);
+    }
+
+    private void WritePayload(long number, TaskSpec spec)
+    {
+        writePayload.Bind(1, number);
+        writePayload.Bind(2, spec.Description);
+        writePayload.Bind(3, spec.Labels);
+        writePayload.Bind(4, spec.Context);
+        writePayload.Bind(5, spec.Estimate);
+        writePayload.Bind(6, spec.IdempotencyKey);
+        writePayload.Execute();
+    }
+
+    private void WriteLabels(long number, JsonBytes? labels)
+    {
+        foreach (var label in TaskLabels.Of(labels))
+        {
+            insertLabel.Bind(1, label);
+            insertLabel.Bind(2, number);
+            insertLabel.Execute();
+        }
+    }
+
+    private void DeleteLabel(string label, long number)
+    {
+        deleteLabel.Bind(1, label);
+        deleteLabel.Bind(2, number);
+        deleteLabel.Execute();
+    }
+
+    private void WriteAttempt(Batch batch, EndedAttempt attempt)
+    {
+        insertAttempt.Bind(1, attempt.TaskNumber);
+        insertAttempt.Bind(2, (long)attempt.Attempt);
+        insertAttempt.Bind(3, attempt.Agent);
+        insertAttempt.BindText(4, Words.Outcome.Word((int)attempt.Outcome));
+        insertAttempt.Bind(5, attempt.AssignedAt);
+        if (attempt.StartedAt != 0)
+            insertAttempt.Bind(6, attempt.StartedAt);
+        insertAttempt.Bind(7, attempt.EndedAt);
+        insertAttempt.Bind(8, attempt.Error);
+        if (attempt.Result is not null && !IsResultTold(batch, attempt))
+            insertAttempt.Bind(9, attempt.Result);
+        insertAttempt.Bind(10, attempt.Usage);
+        insertAttempt.Execute();
+    }
+
+    /// <summary>True when the task's last event is its completion and has the result.</summary>
+    private static bool IsResultTold(Batch batch, EndedAttempt attempt)
+    {
+        var (low, high) = (0, batch.Tasks.Count - 1);
+        while (low <= high)
+        {
+            var middle = (low + high) >>> 1;
+            var task = batch.Tasks[middle].Task;
+            if (task.Number == attempt.TaskNumber)
+            {
+                return task.Status == TaskState.Completed && task.Attempt == attempt.Attempt
+                    && EventAt(batch, task.LastSequence) is TaskCompleted told && ReferenceEquals(told.Result, attempt.Result);
+            }
+
+            if (task.Number < attempt.TaskNumber)
+                low = middle + 1;
+            else
+                high = middle - 1;
+        }
+
+        return false;
+    }
+
+    private void WriteKey(IdempotencyRow key)
+    {
+        insertKey.Bind(1, key.Caller);
+        insertKey.Bind(2, key.Key);
+        insertKey.Bind(3, key.BodyHash);
+        insertKey.Bind(4, key.TaskNumber);
+        insertKey.Execute();
+    }
+
+    private void Prune(long number)
+    {
+        if (specs.Find(number) is { } spec)
+        {
+            foreach (var label in TaskLabels.Of(spec.Labels))
+                DeleteLabel(label, number);
+            if (spec.IdempotencyKey is { } key)
+                DeleteKey(key, number);
+        }
+
+        foreach (var delete in prune)
+        {
+            delete.Bind(1, number);
+            delete.Execute();
+        }
+    }
+
+    private void DeleteKey(string key, long number)
+    {
+        requesterOf.Bind(1, number);
+        var caller = requesterOf.Step() ? requesterOf.Text(0) : null;
+        requesterOf.Reset();
+        deleteKey.Bind(1, caller);
+        deleteKey.Bind(2, key);
+        deleteKey.Bind(3, number);
+        deleteKey.Execute();
+    }
+
+    private void WriteTotals(IReadOnlyList<long> totals)
+    {
+        for (var state = 0; state < totals.Count; state++)
+        {
+            if (writtenTotals is not null && writtenTotals[state] == totals[state])
+                continue;
+
+            writeTotal.BindText(1, Words.State.Word(state));
+            writeTotal.Bind(2, totals[state]);
+            writeTotal.Execute();
+        }
+
+        writtenTotals ??= new long[totals.Count];
+        for (var state = 0; state < totals.Count; state++)
+            writtenTotals[state] = totals[state];
+    }
+
+    private static TaskSpec SpecOf(TaskRow row) =>
+        row.Spec ?? throw new ArgumentException($"The row of task {row.Task.Id} is to be written with its spec, but has none.");
+
+    /// <summary>The batch's events are gap-free, so that the sequence is the index.</summary>
+    private static EventData? EventAt(Batch batch, long sequence)
+    {
+        var index = sequence - batch.Events[0].Sequence;
+        return index >= 0 && index < batch.Events.Count ? batch.Events[(int)index].Data : null;
+    }
+}

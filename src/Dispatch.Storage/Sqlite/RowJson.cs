@@ -1,0 +1,14 @@
+using System.Text.Json.Serialization;
+using Dispatch.Matching;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>How the values that are kept as JSON in a column are written and read.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(string[]))]
+[JsonSerializable(typeof(TaskId[]))]
+[JsonSerializable(typeof(MatchScore))]
+[JsonSerializable(typeof(TaskProgress))]
+internal sealed partial class RowJson : JsonSerializerContext;

@@ -1,0 +1,164 @@
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>One step from an older layout of the file to the next. Once released, its text never changes.</summary>
+internal sealed record Migration(int Version, string Name, string Sql);
+
+/// <summary>
+/// The tables. They are made to be read with <c>sqlite3</c>: ids and states as text, real columns for what is filtered on, JSON for
+/// the rest, times in Unix milliseconds. The long texts are written once, in the log: a task's description, labels, context and
+/// estimate are in its task.created event (whose sequence is the task's number), its result in its task.completed event. Views
+/// put both together.
+/// </summary>
+internal static class Schema
+{
+    /// <summary>"Dspt": marks the file as ours in its header, so that another program's database is never touched.</summary>
+    internal const int ApplicationId = 0x44737074;
+
+    internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease)];
+
+    private const string FirstRelease = """
+        CREATE TABLE events (
+          sequence   INTEGER PRIMARY KEY,      -- 1..N without gaps
+          timestamp  INTEGER NOT NULL,         -- Unix milliseconds
+          type       TEXT NOT NULL,            -- task.created ...
+          source     TEXT NOT NULL,
+          subject    TEXT NOT NULL,            -- id of the task, agent or token
+          session    TEXT,
+          actor      TEXT NOT NULL,
+          caused_by  INTEGER,                  -- sequence of the event that led to it
+          previous   INTEGER,                  -- sequence of the event before it about the same subject: a history is this chain
+          data       TEXT NOT NULL             -- JSON object
+        );
+
+        CREATE TABLE tasks (
+          number          INTEGER PRIMARY KEY, -- sequence of its task.created event
+          id              TEXT NOT NULL UNIQUE,
+          status          TEXT NOT NULL,
+          title           TEXT NOT NULL,
+          requester       TEXT NOT NULL,
+          scope           TEXT,
+          owner           TEXT,
+          submitter       TEXT,
+          session         TEXT,
+          required        TEXT,                -- JSON array of capabilities; NULL for none
+          preferred       TEXT,
+          depends_on      TEXT,                -- JSON array of task ids; NULL for none
+          parent_id       TEXT,
+          created_at      INTEGER NOT NULL,
+          priority        INTEGER NOT NULL,
+          max_retries     INTEGER NOT NULL,
+          timeout_ms      INTEGER NOT NULL,
+          run_at          INTEGER,
+          deadline        INTEGER,
+          queued_at       INTEGER,
+          next_attempt_at INTEGER,
+          assignee        TEXT,
+          attempt         INTEGER NOT NULL,
+          retry_count     INTEGER NOT NULL,
+          assigned_at     INTEGER,
+          started_at      INTEGER,
+          completed_at    INTEGER,
+          last_agent      TEXT,                -- who held the last attempt that ended
+          last_outcome    TEXT,                -- and how it ended
+          dead_lettered   INTEGER NOT NULL,
+          error           TEXT,
+          progress        TEXT,                -- JSON object
+          usage           TEXT,                -- JSON object: what all attempts used
+          why             TEXT,                -- JSON object: the score of the chosen agent
+          last_sequence   INTEGER NOT NULL     -- its last event
+        );
+        CREATE INDEX tasks_by_status ON tasks (status, number) WHERE status <> 'completed';
+        CREATE INDEX tasks_by_parent ON tasks (parent_id, number) WHERE parent_id IS NOT NULL;
+        CREATE INDEX tasks_by_owner ON tasks (owner, number) WHERE owner IS NOT NULL;
+
+        -- Only for a task whose words are no longer those of its task.created event.
+        CREATE TABLE task_payloads (
+          number          INTEGER PRIMARY KEY,
+          description     TEXT,
+          labels          TEXT,                -- JSON object of strings
+          context         TEXT,                -- JSON object
+          estimate        TEXT,                -- JSON object
+          idempotency_key TEXT
+        );
+
+        CREATE TABLE task_labels (
+          label  TEXT NOT NULL,                -- key=value
+          number INTEGER NOT NULL,
+          PRIMARY KEY (label, number)
+        ) WITHOUT ROWID;
+
+        -- Attempts that have ended.
+        CREATE TABLE attempts (
+          number      INTEGER NOT NULL,
+          attempt     INTEGER NOT NULL,
+          agent       TEXT NOT NULL,
+          outcome     TEXT NOT NULL,           -- completed, failed, timeout, released, lost, cancelled
+          assigned_at INTEGER NOT NULL,
+          started_at  INTEGER,
+          ended_at    INTEGER NOT NULL,
+          error       TEXT,
+          result      TEXT,                    -- only when the task.completed event does not have it
+          usage       TEXT,
+          PRIMARY KEY (number, attempt)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE idempotency (
+          caller    TEXT NOT NULL,
+          key       TEXT NOT NULL,
+          body_hash TEXT NOT NULL,
+          number    INTEGER NOT NULL,
+          PRIMARY KEY (caller, key)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE agents (
+          id             TEXT PRIMARY KEY,
+          capabilities   TEXT NOT NULL,        -- JSON array
+          owner          TEXT,
+          labels         TEXT,                 -- JSON object of strings
+          max_concurrent INTEGER NOT NULL,
+          status         TEXT NOT NULL,
+          drained        INTEGER NOT NULL,
+          wake_url       TEXT,
+          registered_at  INTEGER NOT NULL,
+          status_at      INTEGER NOT NULL,
+          last_sequence  INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        CREATE TABLE tokens (
+          id            TEXT PRIMARY KEY,
+          hash          TEXT NOT NULL UNIQUE,  -- SHA-256 of the secret, hexadecimal
+          agent_id      TEXT NOT NULL,
+          name          TEXT,
+          created_at    INTEGER NOT NULL,
+          expires_at    INTEGER,
+          revoked_at    INTEGER,
+          last_sequence INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        CREATE TABLE totals (
+          status TEXT PRIMARY KEY,
+          count  INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        CREATE TABLE meta (
+          key   TEXT PRIMARY KEY,
+          value TEXT NOT NULL
+        ) WITHOUT ROWID;
+
+        CREATE VIEW tasks_full AS
+        SELECT t.*,
+               datetime(t.created_at / 1000, 'unixepoch') AS created,
+               datetime(t.completed_at / 1000, 'unixepoch') AS completed,
+               CASE WHEN p.number IS NULL THEN json_extract(c.data, '$.description') ELSE p.description END AS description,
+               CASE WHEN p.number IS NULL THEN json_extract(c.data, '$.labels') ELSE p.labels END AS labels,
+               CASE WHEN p.number IS NULL THEN json_extract(c.data, '$.context') ELSE p.context END AS context,
+               CASE WHEN p.number IS NULL THEN json_extract(c.data, '$.estimate') ELSE p.estimate END AS estimate,
+               CASE WHEN p.number IS NULL THEN json_extract(c.data, '$.idempotency_key') ELSE p.idempotency_key END AS idempotency_key,
+               coalesce(a.result, json_extract(r.data, '$.result')) AS result
+          FROM tasks t
+          LEFT JOIN events c ON c.sequence = t.number AND c.type = 'task.created'
+          LEFT JOIN task_payloads p ON p.number = t.number
+          LEFT JOIN attempts a ON a.number = t.number AND a.attempt = t.attempt AND t.status = 'completed'
+          LEFT JOIN events r ON r.sequence = t.last_sequence AND r.type = 'task.completed';
+        """;
+}

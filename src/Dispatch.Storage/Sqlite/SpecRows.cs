@@ -1,0 +1,130 @@
+using Dispatch.Events;
+using Dispatch.Storage.Sqlite.Native;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>
+/// What a task says, and its result. Both are written once: in the events of its creation and its completion. A row of their own
+/// they get only where the event doesn't tell, e.g. after a patch. Used by one thread at a time, inside a transaction.
+/// </summary>
+internal sealed class SpecRows
+{
+    private readonly SqliteStatement created;
+    private readonly SqliteStatement payload;
+    private readonly SqliteStatement words;
+    private readonly SqliteStatement history;
+    private readonly SqliteStatement attemptResult;
+
+    internal SpecRows(SqliteConnection connection)
+    {
+        created = connection.Prepare("SELECT data FROM events WHERE sequence = ? AND type = 'task.created'");
+        payload = connection.Prepare("SELECT description, labels, context, estimate, idempotency_key FROM task_payloads WHERE number = ?");
+        words = connection.Prepare("SELECT title, scope, submitter FROM tasks WHERE number = ?");
+        history = connection.Prepare("SELECT previous, CASE WHEN type = 'task.completed' THEN data END FROM events WHERE sequence = ?");
+        attemptResult = connection.Prepare("SELECT result FROM attempts WHERE number = ? AND attempt = ?");
+    }
+
+    /// <summary>True when the event of its creation tells all of the spec, so that it needs no row.</summary>
+    internal static bool IsToldBy(EventData? creation, TaskSpec spec) =>
+        creation is TaskCreated told
+        && told.Title == spec.Title && told.Description == spec.Description && told.Scope == spec.Scope
+        && told.Submitter == spec.Submitter && told.IdempotencyKey == spec.IdempotencyKey
+        && Same(told.Labels, spec.Labels) && Same(told.Context, spec.Context) && Same(told.Estimate, spec.Estimate);
+
+    /// <summary>Null when there is no such task.</summary>
+    internal TaskSpec? Find(long number)
+    {
+        payload.Bind(1, number);
+        if (payload.Step())
+            return ReadPayload(number);
+        payload.Reset();
+
+        created.Bind(1, number);
+        try
+        {
+            return created.Step() ? SpecOf((TaskCreated)TaskCreated.Is.Read(created.Utf8(0))) : null;
+        }
+        finally
+        {
+            created.Reset();
+        }
+    }
+
+    internal JsonBytes? FindResult(WorkTask task) =>
+        task.Status == TaskState.Completed ? FindKept(task.Number, task.Attempt) ?? FindTold(task.LastSequence) : null;
+
+    private JsonBytes? FindKept(long number, int attempt)
+    {
+        attemptResult.Bind(1, number);
+        attemptResult.Bind(2, (long)attempt);
+        var result = attemptResult.Step() ? attemptResult.NullableJson(0) : null;
+        attemptResult.Reset();
+        return result;
+    }
+
+    /// <summary>The result in the completion that ends the task's history, which is all but always its last event.</summary>
+    internal JsonBytes? FindTold(long sequence)
+    {
+        while (sequence != 0)
+        {
+            history.Bind(1, sequence);
+            try
+            {
+                if (!history.Step())
+                    return null;
+                if (!history.IsNull(1))
+                    return ((TaskCompleted)TaskCompleted.Is.Read(history.Utf8(1))).Result;
+                sequence = history.Int64(0);
+            }
+            finally
+            {
+                history.Reset();
+            }
+        }
+
+        return null;
+    }
+
+    private TaskSpec ReadPayload(long number)
+    {
+        words.Bind(1, number);
+        try
+        {
+            if (!words.Step())
+                throw new FormatException($"Task {number} has a payload, but no row.");
+
+            return new TaskSpec
+            {
+                Title = words.Text(0),
+                Scope = words.NullableText(1),
+                Submitter = words.NullableText(2),
+                Description = payload.NullableText(0),
+                Labels = payload.NullableJson(1),
+                Context = payload.NullableJson(2),
+                Estimate = payload.NullableJson(3),
+                IdempotencyKey = payload.NullableText(4),
+            };
+        }
+        finally
+        {
+            words.Reset();
+            payload.Reset();
+        }
+    }
+
+    private static TaskSpec SpecOf(TaskCreated told) => new()
+    {
+        Title = told.Title,
+        Description = told.Description,
+        Scope = told.Scope,
+        Labels = told.Labels,
+        Context = told.Context,
+        Estimate = told.Estimate,
+        Submitter = told.Submitter,
+        IdempotencyKey = told.IdempotencyKey,
+    };
+
+    private static bool Same(JsonBytes? one, JsonBytes? other) =>
+        ReferenceEquals(one, other) || (one is not null && one.Equals(other));
+}

@@ -1,0 +1,232 @@
+using Dispatch.Events;
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite.Native;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>One read-only connection with its prepared statements: the queries. Used by one caller at a time.</summary>
+internal sealed class SqliteReader : IDisposable
+{
+    private const int KeptListings = 64;
+
+    private readonly SqliteConnection connection;
+    private readonly TaskColumns tasks = new();
+    private readonly EventRows events = new();
+    private readonly SpecRows specs;
+    private readonly Dictionary<string, SqliteStatement> listings = new(StringComparer.Ordinal);
+
+    private readonly SqliteStatement begin;
+    private readonly SqliteStatement end;
+    private readonly SqliteStatement lastSequence;
+    private readonly SqliteStatement taskById;
+    private readonly SqliteStatement tasksFrom;
+    private readonly SqliteStatement attemptsOf;
+    private readonly SqliteStatement eventAt;
+    private readonly SqliteStatement eventsAfter;
+    private readonly SqliteStatement keyOf;
+    private readonly SqliteStatement lastEventOf;
+
+    internal SqliteReader(SqliteStoreOptions options)
+    {
+        connection = DatabaseFile.OpenForReading(options);
+        specs = new SpecRows(connection);
+        begin = connection.Prepare("BEGIN");
+        end = connection.Prepare("COMMIT");
+        lastSequence = connection.Prepare("SELECT max(sequence) FROM events");
+        taskById = connection.Prepare($"SELECT {TaskColumns.List} FROM tasks WHERE id = ?");
+        tasksFrom = connection.Prepare($"SELECT {TaskColumns.List} FROM tasks WHERE number > ? ORDER BY number LIMIT ?");
+        attemptsOf = connection.Prepare(
+            "SELECT attempt, agent, outcome, assigned_at, started_at, ended_at, error, result, usage FROM attempts WHERE number = ? ORDER BY attempt");
+        eventAt = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence = ?");
+        eventsAfter = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?");
+        lastEventOf = connection.Prepare("SELECT last_sequence FROM tasks WHERE number = ?");
+        keyOf = connection.Prepare(
+            "SELECT i.body_hash, i.number, t.id FROM idempotency i JOIN tasks t ON t.number = i.number WHERE i.caller = ? AND i.key = ?");
+    }
+
+    /// <summary>Runs the work on one state of the store: it sees all of a commit or nothing of it.</summary>
+    internal TResult Read<TInput, TResult>(TInput input, Func<SqliteReader, TInput, TResult> work)
+    {
+        begin.Execute();
+        var result = work(this, input);
+        end.Execute();
+        return result;
+    }
+
+    /// <summary>Ends what is running, from any thread.</summary>
+    internal void Interrupt() => connection.Interrupt();
+
+    internal LoadedState Load() => new StateRows(connection).Load();
+
+    internal StoredTask? FindTask(TaskId id)
+    {
+        taskById.Bind(1, id.Value);
+        var task = taskById.Step() ? tasks.Read(taskById) : null;
+        taskById.Reset();
+        return task is null ? null : WithWords(task);
+    }
+
+    internal TaskSpec?[] FindSpecs(IReadOnlyList<long> numbers) => [.. numbers.Select(specs.Find)];
+
+    internal List<StoredTask> ListTasks(TaskQuery query)
+    {
+        var found = new List<WorkTask>();
+        foreach (var (sql, bind) in TaskListing.For(query))
+        {
+            var rows = Listing(sql);
+            bind(rows);
+            while (rows.Step())
+                found.Add(tasks.Read(rows));
+            rows.Reset();
+        }
+
+        found.Sort(static (one, other) => other.Number.CompareTo(one.Number));
+        return [.. found.Take(query.Limit).Select(WithWords)];
+    }
+
+    internal List<EndedAttempt> ListAttempts(long taskNumber)
+    {
+        var found = new List<EndedAttempt>();
+        attemptsOf.Bind(1, taskNumber);
+        while (attemptsOf.Step())
+        {
+            var row = attemptsOf;
+            found.Add(new EndedAttempt(
+                taskNumber, row.Int32(0), row.Text(1), Words.Outcome.Parse(row.Utf8(2)), row.Int64(3), row.Int64(4), row.Int64(5),
+                row.NullableText(6), row.NullableJson(7), row.NullableJson(8)));
+        }
+
+        attemptsOf.Reset();
+
+        // A completion ends the last attempt there is, and its event has the result.
+        if (found is [.., { Outcome: AttemptOutcome.Completed, Result: null } last])
+            found[^1] = last with { Result = specs.FindTold(LastSequenceOf(taskNumber)) };
+        return found;
+    }
+
+    /// <summary>Goes back along the chain, newest first, and turns the result around.</summary>
+    internal List<DispatchEvent> ListHistory(long lastSequence, int limit)
+    {
+        var found = new List<DispatchEvent>();
+        for (var sequence = lastSequence; sequence != 0 && found.Count < limit;)
+        {
+            eventAt.Bind(1, sequence);
+            if (eventAt.Step())
+            {
+                found.Add(events.Read(eventAt));
+                sequence = found[^1].Previous;
+            }
+            else
+            {
+                sequence = 0;
+            }
+
+            eventAt.Reset();
+        }
+
+        found.Reverse();
+        return found;
+    }
+
+    internal List<DispatchEvent> ListEvents(long after, int limit)
+    {
+        var found = new List<DispatchEvent>();
+        eventsAfter.Bind(1, after);
+        eventsAfter.Bind(2, (long)limit);
+        while (eventsAfter.Step())
+            found.Add(events.Read(eventsAfter));
+        eventsAfter.Reset();
+        return found;
+    }
+
+    internal StoreFacts FindFacts(IReadOnlyList<TaskId> ids, IReadOnlyList<IdempotencyKey> keys)
+    {
+        lastSequence.Step();
+        var asOf = lastSequence.Int64(0);
+        lastSequence.Reset();
+
+        var foundTasks = new Dictionary<TaskId, StoredTask>();
+        foreach (var id in ids)
+        {
+            if (!foundTasks.ContainsKey(id) && FindTask(id) is { } task)
+                foundTasks.Add(id, task);
+        }
+
+        var foundKeys = new Dictionary<IdempotencyKey, IdempotencyRow>();
+        foreach (var key in keys)
+        {
+            keyOf.Bind(1, key.Caller);
+            keyOf.Bind(2, key.Key);
+            if (keyOf.Step() && TaskId.TryParse(keyOf.Utf8(2), out var task))
+                foundKeys[key] = new IdempotencyRow(key.Caller, key.Key, keyOf.Text(0), task, keyOf.Int64(1));
+            keyOf.Reset();
+        }
+
+        return new StoreFacts(asOf, foundTasks, foundKeys);
+    }
+
+    internal (IReadOnlyList<StoredTask> Expired, long Next) FindExpired(long after, long finishedBefore, int examine)
+    {
+        var expired = new List<WorkTask>();
+        var (examined, last, onlyYounger) = (0, after, false);
+        tasksFrom.Bind(1, after);
+        tasksFrom.Bind(2, (long)examine);
+        while (!onlyYounger && tasksFrom.Step())
+        {
+            var task = tasks.Read(tasksFrom);
+            (examined, last) = (examined + 1, task.Number);
+
+            // Numbers rise with the time of creation, and nothing finishes before it was created.
+            onlyYounger = task.CreatedAt >= finishedBefore;
+            if (task.IsFinal && task.CompletedAt < finishedBefore)
+                expired.Add(task);
+        }
+
+        tasksFrom.Reset();
+        return ([.. expired.Select(WithWords)], onlyYounger || examined < examine ? 0 : last);
+    }
+
+    /// <summary>What SQLite finds wrong with the file; empty when it is sound.</summary>
+    internal List<string> CheckIntegrity()
+    {
+        var faults = new List<string>();
+        using var check = connection.Prepare("PRAGMA integrity_check(100)");
+        while (check.Step())
+        {
+            if (check.Text(0) is var fault && fault != "ok")
+                faults.Add(fault);
+        }
+
+        return faults;
+    }
+
+    public void Dispose() => connection.Dispose();
+
+    private StoredTask WithWords(WorkTask task) => new(
+        task, specs.Find(task.Number) ?? throw new FormatException($"Task {task.Id} (number {task.Number}) has neither a payload nor an event of its creation."),
+        specs.FindResult(task));
+
+    private long LastSequenceOf(long taskNumber)
+    {
+        lastEventOf.Bind(1, taskNumber);
+        var sequence = lastEventOf.Step() ? lastEventOf.Int64(0) : 0;
+        lastEventOf.Reset();
+        return sequence;
+    }
+
+    private SqliteStatement Listing(string sql)
+    {
+        if (listings.TryGetValue(sql, out var known))
+            return known;
+
+        if (listings.Count >= KeptListings)
+        {
+            foreach (var listing in listings.Values)
+                listing.Dispose();
+            listings.Clear();
+        }
+
+        return listings[sql] = connection.Prepare(sql);
+    }
+}

@@ -1,0 +1,157 @@
+using Dispatch.Events;
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite.Native;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>
+/// The embedded store: one SQLite file in write-ahead mode. A commit has reached the disk before it is answered
+/// (<c>synchronous=FULL</c>). One broker at a time: a lock file beside the database refuses the second.
+/// </summary>
+public sealed class SqliteStore : IStore
+{
+    private static readonly TimeSpan ClosePatience = TimeSpan.FromSeconds(8);
+
+    private readonly SqliteReaders readers;
+    private readonly SqliteWriter? writer;
+    private readonly BrokerLock? brokerLock;
+
+    private SqliteStore(SqliteStoreOptions options, SqliteWriter? writer, BrokerLock? brokerLock)
+    {
+        readers = new SqliteReaders(options);
+        this.writer = writer;
+        this.brokerLock = brokerLock;
+    }
+
+    /// <summary>Version of the operating system's SQLite, e.g. <c>3.40.1</c>.</summary>
+    public static string LibraryVersion => SqliteConnection.LibraryVersion;
+
+    /// <summary>Opens the store for the one broker that writes it; makes the directory and the file when they are missing, and brings an older file to this release's layout.</summary>
+    /// <exception cref="StoreException">Another broker holds it, or it can't be used; the message says what to do.</exception>
+    public static SqliteStore Open(SqliteStoreOptions options, TimeProvider clock)
+    {
+        options = options with { Path = Resolve(options.Path) };
+        var brokerLock = TakeLock(options.Path);
+        try
+        {
+            return new SqliteStore(options, new SqliteWriter(options, clock), brokerLock);
+        }
+        catch (Exception refusal)
+        {
+            brokerLock.Dispose();
+            if (refusal is SqliteException sqlite)
+                throw SqliteFaults.Translate(sqlite, options.Path);
+            if (refusal is IOException or UnauthorizedAccessException)
+                throw SqliteFaults.Translate(refusal, options.Path);
+            throw;
+        }
+    }
+
+    /// <summary>Opens an existing store only to look at it, also while a broker runs on it. Every write is refused.</summary>
+    /// <exception cref="StoreException">It isn't there or can't be read; told by the first read, except that it is missing.</exception>
+    public static SqliteStore OpenForReading(SqliteStoreOptions options)
+    {
+        options = options with { Path = Resolve(options.Path) };
+        if (!File.Exists(options.Path))
+            throw new StoreException(StoreFault.Unavailable, $"There is no store at {options.Path}. It is made when the broker starts.");
+        return new SqliteStore(options, writer: null, brokerLock: null);
+    }
+
+    public Task<LoadedState> LoadAsync(CancellationToken cancel) =>
+        // Long enough to deserve a thread of its own.
+        Task.Factory.StartNew(
+            () => readers.ReadAsync(0, static (reader, _) => reader.Load(), cancel), cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+
+    public Task CommitAsync(Batch batch, long epoch, CancellationToken cancel) =>
+        batch.IsEmpty ? Task.CompletedTask : Writer.CommitAsync(batch, cancel);
+
+    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) =>
+        Task.FromException<IStoreAudit>(new StoreException(StoreFault.Unavailable, "Audits are not read yet."));
+
+    public Task ProbeAsync(CancellationToken cancel) => Writer.ProbeAsync(cancel);
+
+    public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) =>
+        readers.ReadAsync(id, static (reader, id) => reader.FindTask(id), cancel);
+
+    public Task<IReadOnlyList<TaskSpec?>> FindSpecsAsync(IReadOnlyList<long> numbers, CancellationToken cancel) =>
+        readers.ReadAsync<IReadOnlyList<long>, IReadOnlyList<TaskSpec?>>(numbers, static (reader, numbers) => reader.FindSpecs(numbers), cancel);
+
+    public Task<IReadOnlyList<StoredTask>> ListTasksAsync(TaskQuery query, CancellationToken cancel) =>
+        readers.ReadAsync<TaskQuery, IReadOnlyList<StoredTask>>(query, static (reader, query) => reader.ListTasks(query), cancel);
+
+    public Task<IReadOnlyList<EndedAttempt>> ListAttemptsAsync(long taskNumber, CancellationToken cancel) =>
+        readers.ReadAsync<long, IReadOnlyList<EndedAttempt>>(taskNumber, static (reader, number) => reader.ListAttempts(number), cancel);
+
+    public Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel) =>
+        readers.ReadAsync<(long Last, int Limit), IReadOnlyList<DispatchEvent>>(
+            (lastSequence, limit), static (reader, chain) => reader.ListHistory(chain.Last, chain.Limit), cancel);
+
+    public Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
+        readers.ReadAsync<(long After, int Limit), IReadOnlyList<DispatchEvent>>(
+            (after, limit), static (reader, range) => reader.ListEvents(range.After, range.Limit), cancel);
+
+    public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) =>
+        readers.ReadAsync((tasks, keys), static (reader, wanted) => reader.FindFacts(wanted.tasks, wanted.keys), cancel);
+
+    public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(
+        long after, long finishedBefore, int examine, CancellationToken cancel) =>
+        readers.ReadAsync(
+            (after, finishedBefore, examine), static (reader, sweep) => reader.FindExpired(sweep.after, sweep.finishedBefore, sweep.examine), cancel);
+
+    /// <summary>Reads the whole file and says what is damaged in it; empty when it is sound. Takes seconds per gigabyte.</summary>
+    public Task<IReadOnlyList<string>> CheckIntegrityAsync(CancellationToken cancel) =>
+        Task.Factory.StartNew(
+            () => readers.ReadAsync<int, IReadOnlyList<string>>(0, static (reader, _) => reader.CheckIntegrity(), cancel),
+            cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+
+    /// <summary>Finishes the commit that is under way, moves the log into the database and frees the lock. Ends within 8 s, also when the disk hangs; the lock then stays until the process ends.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        // The readers go first: only the last connection to close can remove the log.
+        readers.Dispose();
+        if (writer is not null && !await Task.Factory.StartNew(
+            () => writer.Close(ClosePatience), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))
+        {
+            return;
+        }
+
+        writer?.Dispose();
+        brokerLock?.Dispose();
+    }
+
+    private SqliteWriter Writer => writer ?? throw new StoreException(StoreFault.ReadOnly, "The store was opened only for reading.");
+
+    private static BrokerLock TakeLock(string path)
+    {
+        var lockPath = path + ".lock";
+        try
+        {
+            MakeDirectory(Path.GetDirectoryName(path)!);
+            return BrokerLock.TryTake(lockPath, out var holder) ?? throw new StoreException(
+                StoreFault.Locked,
+                $"{path} is in use by another broker ({(holder == 0 ? "its process id is not known" : $"process {holder}")}; lock file {lockPath}). Stop that one, or give this one another data directory.");
+        }
+        catch (Exception refusal) when (refusal is IOException or UnauthorizedAccessException)
+        {
+            throw SqliteFaults.Translate(refusal, lockPath);
+        }
+    }
+
+    private static void MakeDirectory(string path)
+    {
+        if (Directory.Exists(path))
+            return;
+        if (OperatingSystem.IsWindows())
+            Directory.CreateDirectory(path);
+        else
+            Directory.CreateDirectory(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+    }
+
+    /// <summary>The file itself: by two names it must still be one lock.</summary>
+    private static string Resolve(string path)
+    {
+        var full = Path.GetFullPath(path);
+        return File.Exists(full) ? File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full : full;
+    }
+}

@@ -1,0 +1,20 @@
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>Where the store is and what it may use.</summary>
+public sealed record SqliteStoreOptions
+{
+    /// <summary>The database file. Beside it are <c>-wal</c> and <c>-shm</c> (SQLite's) and <c>.lock</c>.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>Page cache of the writing connection in KiB, 1,024..1,048,576; default 32,768. Filled only as far as it is used.</summary>
+    public int WriteCacheKiB { get; init; } = 32 * 1024;
+
+    /// <summary>The write-ahead log is moved into the database whenever it has grown by this much, in KiB; default 4,096. More is faster for bulk loads, less keeps single commits short.</summary>
+    public int CheckpointKiB { get; init; } = 4 * 1024;
+
+    /// <summary>Connections that read at the same time, 1..64; default 8.</summary>
+    public int Readers { get; init; } = 8;
+
+    /// <summary>For tests: a SQLite VFS that fails on demand.</summary>
+    internal string? FileSystem { get; init; }
+}

@@ -1,0 +1,77 @@
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite.Native;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>Reads everything that the sequencer keeps in memory. Used once per start, inside one transaction.</summary>
+internal sealed class StateRows(SqliteConnection connection)
+{
+    private static readonly TaskState[] Live = [.. Enum.GetValues<TaskState>().Where(state => state < TaskState.Completed)];
+
+    private readonly TaskColumns tasks = new();
+
+    internal LoadedState Load()
+    {
+        var (sequence, timestamp) = LoadEnd();
+        var totals = LoadTotals();
+        var live = Live.Sum(state => totals[(int)state]);
+
+        // Along the index every row is looked up by itself; when most rows are wanted, reading all in order is faster.
+        var found = live * 4 >= totals.Sum() ? LoadByScan(live) : LoadByIndex(live);
+        return new LoadedState(
+            sequence, timestamp, found, LoadAll($"SELECT {AgentRows.Columns} FROM agents ORDER BY registered_at, id", AgentRows.Read),
+            LoadAll($"SELECT {TokenRows.Columns} FROM tokens ORDER BY created_at, id", TokenRows.Read), totals);
+    }
+
+    private (long Sequence, long Timestamp) LoadEnd()
+    {
+        using var last = connection.Prepare("SELECT sequence, timestamp FROM events ORDER BY sequence DESC LIMIT 1");
+        return last.Step() ? (last.Int64(0), last.Int64(1)) : (0, 0);
+    }
+
+    private long[] LoadTotals()
+    {
+        var totals = new long[Enum.GetValues<TaskState>().Length];
+        using var rows = connection.Prepare("SELECT status, count FROM totals");
+        while (rows.Step())
+            totals[(int)Words.State.Parse(rows.Utf8(0))] = rows.Int64(1);
+        return totals;
+    }
+
+    private List<WorkTask> LoadByScan(long expected)
+    {
+        var found = new List<WorkTask>((int)expected);
+        using var rows = connection.Prepare(
+            $"SELECT {TaskColumns.StateList} FROM tasks NOT INDEXED WHERE status IN ('scheduled', 'blocked', 'pending', 'assigned', 'running') ORDER BY number");
+        while (rows.Step())
+            found.Add(tasks.Read(rows));
+        return found;
+    }
+
+    private List<WorkTask> LoadByIndex(long expected)
+    {
+        var found = new List<WorkTask>((int)expected);
+        using var rows = connection.Prepare(
+            $"SELECT {TaskColumns.StateList} FROM tasks INDEXED BY tasks_by_status WHERE status = ? AND status <> 'completed' ORDER BY number");
+        foreach (var state in Live)
+        {
+            rows.BindText(1, Words.State.Word((int)state));
+            while (rows.Step())
+                found.Add(tasks.Read(rows));
+            rows.Reset();
+        }
+
+        found.Sort(static (one, other) => one.Number.CompareTo(other.Number));
+        return found;
+    }
+
+    private List<T> LoadAll<T>(string sql, Func<SqliteStatement, T> read)
+    {
+        var found = new List<T>();
+        using var rows = connection.Prepare(sql);
+        while (rows.Step())
+            found.Add(read(rows));
+        return found;
+    }
+}

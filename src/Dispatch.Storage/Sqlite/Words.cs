@@ -1,0 +1,12 @@
+using Dispatch.Agents;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>The enumerations that are columns.</summary>
+internal static class Words
+{
+    internal static readonly EnumText<TaskState> State = new();
+    internal static readonly EnumText<AttemptOutcome> Outcome = new();
+    internal static readonly EnumText<AgentStatus> AgentStatus = new();
+}
