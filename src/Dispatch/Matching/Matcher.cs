@@ -472,11 +472,15 @@ public sealed class Matcher
 
     private void TellUnmatched(Decision decision)
     {
+        // Those of one request mostly stand in one line, and the reason is the line's.
+        WaitingLine? looked = null;
+        var reason = WaitReason.None;
         foreach (var entry in arrivals)
         {
             if (entry.Line is not { } line)
                 continue;
-            var reason = WhyWaiting(line);
+            if (line != looked)
+                (looked, reason) = (line, WhyWaiting(line));
             if (reason == WaitReason.AllBusy || reason == entry.Told)
                 continue;
             entry.Told = reason;
