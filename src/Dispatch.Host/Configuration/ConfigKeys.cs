@@ -79,18 +79,18 @@ public static class ConfigKeys
         ConfigKey.Choice("logging.access", ConfigKey.Names<AccessLogging>(), c => c.Logging.Access, (c, v) => c with { Logging = c.Logging with { Access = v } },
             "Which requests the access log tells of; `errors` are those answered with 400 or above."),
 
-        ConfigKey.Text("telemetry.otlp_endpoint", "an http:// or https:// address", IsHttp, c => c.Telemetry.OtlpEndpoint, (c, v) => c with { Telemetry = new() { OtlpEndpoint = v } },
+        ConfigKey.Text("telemetry.otlp_endpoint", "an http:// or https:// address without user or password", IsHttp, c => c.Telemetry.OtlpEndpoint, (c, v) => c with { Telemetry = new() { OtlpEndpoint = v } },
             "OTLP/HTTP collector that metrics and traces are sent to; `/v1/metrics` and `/v1/traces` are added. Without it nothing is exported.", "OTEL_EXPORTER_OTLP_ENDPOINT", optional: true),
 
         ConfigKey.Text("hermes.url", "a nats:// or tls:// address", text => IsUrl(text, "nats", "tls"), c => c.Hermes.Url, (c, v) => c with { Hermes = new() { Url = v } },
             "The event bus. Not used by this release.", "DISPATCH_HERMES_URL", optional: true),
-        ConfigKey.Text("warren.url", "an http:// or https:// address", IsHttp, c => c.Warren.Url, (c, v) => c with { Warren = c.Warren with { Url = v } },
+        ConfigKey.Text("warren.url", "an http:// or https:// address without user or password", IsHttp, c => c.Warren.Url, (c, v) => c with { Warren = c.Warren with { Url = v } },
             "The agent directory. Not used by this release.", "DISPATCH_WARREN_URL", optional: true),
         ConfigKey.Text("warren.token", "1 to 512 visible ASCII characters", IsToken, c => c.Warren.Token, (c, v) => c with { Warren = c.Warren with { Token = v } },
             "Bearer token for it. Not used by this release.", "DISPATCH_WARREN_TOKEN", optional: true, secret: true),
-        ConfigKey.Text("promptforge.url", "an http:// or https:// address", IsHttp, c => c.PromptForge.Url, (c, v) => c with { PromptForge = new() { Url = v } },
+        ConfigKey.Text("promptforge.url", "an http:// or https:// address without user or password", IsHttp, c => c.PromptForge.Url, (c, v) => c with { PromptForge = new() { Url = v } },
             "The capability directory. Not used by this release.", "DISPATCH_FORGE_URL", optional: true),
-        ConfigKey.Text("alexandria.url", "an http:// or https:// address", IsHttp, c => c.Alexandria.Url, (c, v) => c with { Alexandria = new() { Url = v } },
+        ConfigKey.Text("alexandria.url", "an http:// or https:// address without user or password", IsHttp, c => c.Alexandria.Url, (c, v) => c with { Alexandria = new() { Url = v } },
             "The device directory. Not used by this release.", optional: true),
     ];
 
@@ -107,7 +107,8 @@ public static class ConfigKeys
     private static bool IsHost(string text) =>
         IPAddress.TryParse(text.Trim('[', ']'), out _) || Uri.CheckHostName(text) == UriHostNameType.Dns;
 
-    private static bool IsHttp(string text) => IsUrl(text, "http", "https");
+    /// <summary>A password in an address ends in logs and process lists; these places take a token, or a header, of their own.</summary>
+    private static bool IsHttp(string text) => IsUrl(text, "http", "https") && !text.Contains('@');
 
     private static bool IsUrl(string text, params ReadOnlySpan<string> schemes) =>
         Uri.TryCreate(text, UriKind.Absolute, out Uri? url) && url.Host.Length > 0 && schemes.Contains(url.Scheme);

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Dispatch.Agents;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
@@ -113,17 +112,12 @@ internal sealed class TaskWatch
     {
         private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        /// <summary>Returns at the end of the task or of the time.</summary>
-        public async Task WaitAsync(TimeSpan most, TimeProvider clock, CancellationToken cancel)
+        /// <summary>Returns at the end of the task, of the time, or of the broker.</summary>
+        public async Task WaitAsync(TimeSpan most, TimeProvider clock, CancellationToken cancel, CancellationToken stopping)
         {
-            try
-            {
-                await ended.Task.WaitAsync(most, clock, cancel);
-            }
-            catch (TimeoutException)
-            {
-                // The time is up: the caller answers with the task as it stands.
-            }
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, stopping);
+            await ended.Task.WaitAsync(most, clock, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            cancel.ThrowIfCancellationRequested();
         }
 
         public void Ring() => ended.TrySetResult();
@@ -306,6 +300,9 @@ internal static partial class BrokerMessages
 
     [LoggerMessage(EventId = 4009, Level = LogLevel.Warning, Message = "Retention sweep failed and is tried again later: {Reason}")]
     public static partial void SweepFailed(this ILogger logger, string reason);
+
+    [LoggerMessage(EventId = 4011, Level = LogLevel.Error, Message = "The store did not close in time; what it was writing, the next start will see")]
+    public static partial void StoreHangs(this ILogger logger);
 
     [LoggerMessage(EventId = 4010, Level = LogLevel.Information, Message = "Connection of agent {Agent} dropped; {Returned} unstarted tasks went back")]
     public static partial void ConnectionDropped(this ILogger logger, string agent, int returned);

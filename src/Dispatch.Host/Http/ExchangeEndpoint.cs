@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Dispatch.Agents;
-using Dispatch.Host.Auth;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Microsoft.AspNetCore.Builder;
@@ -10,7 +9,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>The work exchange: reports in, assignments out, one round trip, waiting when there is nothing.</summary>
-internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentCalls calls, WorkConnections connections, TimeProvider clock)
+internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentCalls calls, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
 {
     public const int MaxTasks = 1_000;
     public const int MaxReports = 1_000;
@@ -45,7 +44,7 @@ internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentC
             var left = wait - clock.GetElapsedTime(began);
             if (left <= TimeSpan.Zero)
                 break;
-            if (!await bell.WaitAsync(rings, left, clock, http.RequestAborted))
+            if (!await RingsAsync(bell, rings, left, http.RequestAborted))
                 break;
 
             rings = bell.Rings;
@@ -54,6 +53,20 @@ internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentC
 
         var tasks = await GrantedTasks.CompleteAsync(store, outcome.Tasks, http.RequestAborted);
         await http.WriteJsonAsync(StatusCodes.Status200OK, (command, verdicts, tasks, outcome), static (json, answer) => Write(json, answer));
+    }
+
+    /// <summary>False when the time is up or the broker stops: the worker is answered with nothing and asks again.</summary>
+    private async Task<bool> RingsAsync(AgentCalls.Bell bell, long since, TimeSpan most, CancellationToken aborted)
+    {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, stopping);
+        try
+        {
+            return await bell.WaitAsync(since, most, clock, either.Token);
+        }
+        catch (OperationCanceledException) when (!aborted.IsCancellationRequested)
+        {
+            return false;
+        }
     }
 
     /// <summary>What is not in memory any more is judged by the store: a repeat of the report that ended it, or too late.</summary>

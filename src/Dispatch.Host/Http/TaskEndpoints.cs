@@ -13,7 +13,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>The routes below /api/v1/tasks.</summary>
-internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchConfig config, TaskWatch watch, TimeProvider clock)
+internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchConfig config, TaskWatch watch, TimeProvider clock, CancellationToken stopping)
 {
     private const int MaxWaitMs = 60_000;
     private const int MaxHistory = 10_000;
@@ -165,9 +165,9 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
             // Registered before the read: an end in between is not missed.
             var stored = await FindAsync(http, id);
             var left = TimeSpan.FromSeconds((until - clock.GetTimestamp()) / (double)clock.TimestampFrequency);
-            if (stored.Task.IsFinal || left <= TimeSpan.Zero)
+            if (stored.Task.IsFinal || left <= TimeSpan.Zero || stopping.IsCancellationRequested)
                 return stored;
-            await ended.WaitAsync(left, clock, http.RequestAborted);
+            await ended.WaitAsync(left, clock, http.RequestAborted, stopping);
         }
     }
 

@@ -18,13 +18,16 @@ public sealed class LoadedConfigTests : IDisposable
         {
             ["server.admin_token"] = "hush-admin",
             ["warren.token"] = "hush-warren",
-            ["warren.url"] = "http://me:hush-password@localhost:9090/?key=hush-query",
-            ["hermes.url"] = "nats://hush-token@localhost:4222",
+            ["warren.url"] = "http://localhost:9090/?key=hush-query",
+            ["hermes.url"] = "nats://me:hush-password@localhost:4222",
+            ["promptforge.url"] = "http://localhost:8083/",
         }).Show(format);
 
         Assert.DoesNotContain("hush", shown);
         Assert.Contains("\"***\"", shown);
-        Assert.Contains("http://me:***@localhost:9090/?***", shown);
+        Assert.Contains("http://localhost:9090/?***", shown);
+        Assert.Contains("nats://me:***@localhost:4222", shown);
+        Assert.Contains("http://localhost:8083/", shown);
     }
 
     [Fact]

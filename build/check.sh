@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Everything that must hold before a commit is pushed, in the order in which it is cheapest to learn of a fault.
+# A failed build ends it; after that every step runs, so that one run shows every fault.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. build/steps.sh
+start_results
+
+seeds=${SEEDS:-500}
+kills=${KILLS:-20}
+dispatch=artifacts/dispatch/dispatch
+
+step format dotnet format whitespace . --folder --verify-no-changes --exclude artifacts
+# The compiler verifies the code style too: EnforceCodeStyleInBuild, with warnings as errors.
+step build build/all.sh || { echo; build/totals.sh; exit 1; }
+build/test.sh
+step simulation dotnet run --project tests/Simulation -c Release --no-build -- --seeds "$seeds"
+step crash dotnet run --project tests/Chaos -c Release --no-build -- crash --kills "$kills" --dispatch "$dispatch"
+echo
+build/totals.sh

@@ -1,0 +1,123 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using System.Text.Json.Serialization.Metadata;
+
+namespace Dispatch.Client;
+
+/// <summary>Reads and writes this library's records in the API's own JSON, without reflection.</summary>
+public static class DispatchJson
+{
+    private static readonly WireJson Indented = new(new JsonSerializerOptions(WireJson.Default.Options) { WriteIndented = true });
+
+    /// <summary>Writes a record of this library, or a list of tasks, agents, events or tokens.</summary>
+    /// <exception cref="NotSupportedException">The type is not one of the API's.</exception>
+    public static string Write<T>(T value, bool indented = false) => JsonSerializer.Serialize(value, Shape<T>(indented ? Indented : WireJson.Default));
+
+    /// <summary>Reads a record of this library; unknown members are ignored.</summary>
+    /// <exception cref="JsonException">The text is no such record.</exception>
+    /// <exception cref="NotSupportedException">The type is not one of the API's.</exception>
+    public static T Read<T>(string json) => JsonSerializer.Deserialize(json, Shape<T>(WireJson.Default)) ?? throw new JsonException("null where a value was expected.");
+
+    private static JsonTypeInfo<T> Shape<T>(WireJson context) => (JsonTypeInfo<T>?)context.GetTypeInfo(typeof(T))
+        ?? throw new NotSupportedException($"{typeof(T)} is not part of the API.");
+}
+
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    Converters = [typeof(MillisecondsConverter), typeof(InstantConverter)])]
+[JsonSerializable(typeof(NewTask))]
+[JsonSerializable(typeof(IReadOnlyList<NewTask>))]
+[JsonSerializable(typeof(DispatchTask))]
+[JsonSerializable(typeof(IReadOnlyList<DispatchTask>))]
+[JsonSerializable(typeof(TaskPatch))]
+[JsonSerializable(typeof(StartBody))]
+[JsonSerializable(typeof(ProgressBody))]
+[JsonSerializable(typeof(CompleteBody))]
+[JsonSerializable(typeof(FailBody))]
+[JsonSerializable(typeof(TaskExplanation))]
+[JsonSerializable(typeof(IReadOnlyList<TaskEvent>))]
+[JsonSerializable(typeof(Agent))]
+[JsonSerializable(typeof(IReadOnlyList<Agent>))]
+[JsonSerializable(typeof(AgentRegistration))]
+[JsonSerializable(typeof(Departure))]
+[JsonSerializable(typeof(HeartbeatBody))]
+[JsonSerializable(typeof(HeartbeatAnswer))]
+[JsonSerializable(typeof(ExchangeRequest))]
+[JsonSerializable(typeof(ExchangeAnswer))]
+[JsonSerializable(typeof(Statistics))]
+[JsonSerializable(typeof(Readiness))]
+[JsonSerializable(typeof(RedriveRequest))]
+[JsonSerializable(typeof(RedriveAnswer))]
+[JsonSerializable(typeof(NewToken))]
+[JsonSerializable(typeof(IssuedToken))]
+[JsonSerializable(typeof(IReadOnlyList<TokenEntry>))]
+[JsonSerializable(typeof(Problem))]
+internal sealed partial class WireJson : JsonSerializerContext;
+
+internal sealed record StartBody(int? Attempt);
+
+internal sealed record ProgressBody(double? Percent, string? Message, JsonElement? Data, int? Attempt);
+
+internal sealed record CompleteBody(JsonElement? Result, JsonElement? Usage, int? Attempt);
+
+internal sealed record FailBody(string Error, bool? Retryable, [property: JsonPropertyName("retry_after_ms")] TimeSpan? RetryAfter, JsonElement? Usage, int? Attempt);
+
+internal sealed record HeartbeatBody(string? Status);
+
+internal sealed record Problem
+{
+    public string? Title { get; init; }
+    public string? Detail { get; init; }
+
+    /// <summary>What <c>/ready</c> says instead of a detail.</summary>
+    public string? Reason { get; init; }
+    public string? Code { get; init; }
+    public string? RequestId { get; init; }
+    public IReadOnlyList<Fault>? Errors { get; init; }
+}
+
+/// <summary>Durations are whole milliseconds on the wire.</summary>
+internal sealed class MillisecondsConverter : JsonConverter<TimeSpan>
+{
+    public override TimeSpan Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options)
+    {
+        if (reader.TokenType != JsonTokenType.Number || !reader.TryGetInt64(out var milliseconds))
+            throw new JsonException("A duration is a whole number of milliseconds.");
+        return milliseconds < (long)TimeSpan.MaxValue.TotalMilliseconds && milliseconds > (long)TimeSpan.MinValue.TotalMilliseconds
+            ? TimeSpan.FromMilliseconds(milliseconds)
+            : throw new JsonException("The duration is too long.");
+    }
+
+    public override void Write(Utf8JsonWriter writer, TimeSpan value, JsonSerializerOptions options) =>
+        writer.WriteNumberValue((long)value.TotalMilliseconds);
+}
+
+/// <summary>Instants are written in UTC with milliseconds; any RFC 3339 offset is read.</summary>
+internal sealed class InstantConverter : JsonConverter<DateTimeOffset>
+{
+    public override DateTimeOffset Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.GetDateTimeOffset();
+
+    public override void Write(Utf8JsonWriter writer, DateTimeOffset value, JsonSerializerOptions options) =>
+        writer.WriteStringValue(value.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fff'Z'", System.Globalization.CultureInfo.InvariantCulture));
+}
+
+/// <summary>A priority may be written by name in a file of tasks; it is sent as a number.</summary>
+internal sealed class PriorityConverter : JsonConverter<int?>
+{
+    public override int? Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => reader.TokenType switch
+    {
+        JsonTokenType.Null => null,
+        JsonTokenType.Number when reader.TryGetInt32(out var number) => number,
+        JsonTokenType.String when TaskPriority.TryParse(reader.GetString()!, out var priority) => priority,
+        _ => throw new JsonException("A priority is 0 to 10, or critical, high, normal, medium or low."),
+    };
+
+    public override void Write(Utf8JsonWriter writer, int? value, JsonSerializerOptions options)
+    {
+        if (value is { } number)
+            writer.WriteNumberValue(number);
+        else
+            writer.WriteNullValue();
+    }
+}

@@ -1,0 +1,273 @@
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text.Json;
+using Dispatch.Host.Auth;
+using Dispatch.Host.Configuration;
+using Dispatch.Host.Http;
+using Dispatch.Host.Http.Edge;
+using Dispatch.Host.Http.Problems;
+using Dispatch.Host.Telemetry;
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+
+namespace Dispatch.Host;
+
+/// <summary>A running broker: the store, the sequencer and the listeners. The parts list of the process.</summary>
+public sealed class Broker : IAsyncDisposable
+{
+    // Together below the ten seconds in which a stop must end, also when the store hangs.
+    private static readonly TimeSpan SequencerPatience = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ListenerPatience = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
+
+    private readonly WebApplication app;
+    private readonly IStore store;
+    private readonly Sequencer sequencer;
+    private readonly Housekeeping housekeeping;
+    private readonly RunningFile runningFile;
+    private readonly CancellationTokenSource stopping;
+    private readonly ILogger logger;
+    private Task? stop;
+
+    private Broker(
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, RunningFile runningFile, CancellationTokenSource stopping)
+    {
+        this.app = app;
+        this.store = store;
+        this.sequencer = sequencer;
+        this.housekeeping = housekeeping;
+        this.runningFile = runningFile;
+        this.stopping = stopping;
+        logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
+    }
+
+    /// <summary>This release.</summary>
+    public static string Version { get; } = typeof(Broker).Assembly.GetName().Version?.ToString(3) ?? "0.0.0";
+
+    /// <summary>Where the API listens.</summary>
+    public Uri Url => runningFile.Url;
+
+    /// <summary>Where /health, /ready and /metrics are.</summary>
+    public Uri OperationsUrl => runningFile.OperationsUrl;
+
+    /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
+    public Task Completion => sequencer.Completion;
+
+    /// <summary>Opens the store, loads the state, and listens.</summary>
+    /// <param name="logStream">Where log lines go; null: standard output.</param>
+    /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
+    public static async Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null)
+    {
+        var adminToken = OpenAdminToken(config);
+        var store = OpenStore(config, clock);
+        var stopping = new CancellationTokenSource();
+        WebApplication? app = null;
+        try
+        {
+            var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Dispatch" });
+            builder.AddDispatchTelemetry(config, logStream);
+            builder.Services.AddRoutingCore();
+            builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+            {
+                kestrel.ListenForApi(config);
+                kestrel.ListenForOperations(config);
+            });
+            app = builder.Build();
+
+            var metrics = app.Services.GetRequiredService<DispatchMetrics>();
+            var logs = app.Services.GetRequiredService<ILoggerFactory>();
+            var tokens = new TokenDirectory(clock);
+            var watch = new TaskWatch();
+            var calls = new AgentCalls();
+            var times = new TaskTimes();
+            var observer = new BrokerWatch(watch, calls, tokens, metrics, times, logs.CreateLogger<BrokerWatch>());
+            var sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
+            var housekeeping = new Housekeeping(sequencer, store, config, metrics, clock, logs.CreateLogger<Housekeeping>());
+            var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
+
+            app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
+            app.UseRequestIds();
+            app.UseAccessLog();
+            app.UseProblems();
+            app.UseRefusals();
+            app.UseHostNames(config.Server);
+            app.UseCallers(config.Auth, adminToken, tokens, new CallerDirectory(config.Limits, clock), metrics);
+            app.UseRouting();
+            new TaskEndpoints(sequencer, store, config, watch, clock, stopping.Token).Map(app);
+            new AgentEndpoints(sequencer, store, config).Map(app);
+            new ExchangeEndpoint(sequencer, store, calls, connections, clock, stopping.Token).Map(app);
+            new AdminEndpoints(sequencer, store, times, clock).Map(app);
+            app.MapGet("/openapi/v1.json", OpenApiDocument.WriteAsync);
+            app.UseEndpoints(static _ => { });
+
+            await sequencer.StartAsync(cancel);
+            await app.StartAsync(cancel);
+            var (url, operationsUrl) = Addresses(app);
+            operationsPort.Value = operationsUrl.Port;
+            var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
+            var broker = new Broker(app, store, sequencer, housekeeping, runningFile, stopping);
+            broker.Announce(config, adminToken);
+            housekeeping.Start(stopping.Token);
+            return broker;
+        }
+        catch (Exception failure)
+        {
+            await stopping.CancelAsync();
+            if (app is not null)
+                await app.DisposeAsync();
+            await store.DisposeAsync();
+            stopping.Dispose();
+            throw Translate(failure, config) ?? failure;
+        }
+    }
+
+    /// <summary>
+    /// Takes no more commands, commits and answers what it has, and closes. Ends within 10 s, also when the store hangs.
+    /// </summary>
+    public Task StopAsync() => stop ??= StopOnceAsync();
+
+    public async ValueTask DisposeAsync() => await StopAsync();
+
+    private async Task StopOnceAsync()
+    {
+        logger.Stopping();
+        await stopping.CancelAsync();
+        await sequencer.StopAsync(SequencerPatience);
+        runningFile.Remove();
+        using (var patience = new CancellationTokenSource(ListenerPatience))
+            await app.StopAsync(patience.Token);
+        try
+        {
+            await housekeeping.Ended;
+            await store.DisposeAsync().AsTask().WaitAsync(StorePatience);
+        }
+        catch (TimeoutException)
+        {
+            logger.StoreHangs();
+        }
+
+        logger.Stopped(sequencer.CommittedSequence);
+        await app.DisposeAsync();
+        stopping.Dispose();
+    }
+
+    private void Announce(DispatchConfig config, AdminToken adminToken)
+    {
+        if (adminToken.IsNew)
+            logger.AdminTokenMade(adminToken.File!);
+        foreach (var key in config.UnusedKeys())
+            logger.Unused(key);
+        logger.Listening(Url.ToString(), OperationsUrl.ToString(), config.DataDirectory, Version);
+    }
+
+    private static AdminToken OpenAdminToken(DispatchConfig config)
+    {
+        try
+        {
+            return AdminToken.Open(config);
+        }
+        catch (AdminTokenException failure)
+        {
+            throw new BrokerStartException(failure.Message, null, failure);
+        }
+    }
+
+    private static SqliteStore OpenStore(DispatchConfig config, TimeProvider clock)
+    {
+        try
+        {
+            return SqliteStore.Open(new SqliteStoreOptions { Path = config.Database.FilePath }, clock);
+        }
+        catch (StoreException failure)
+        {
+            throw new BrokerStartException(failure.Message, null, failure);
+        }
+    }
+
+    private static StateOptions StateOptionsOf(DispatchConfig config) => new()
+    {
+        LeaseMs = (long)config.Agents.Lease.TotalMilliseconds,
+        ReapAfterMs = (long)config.Agents.ReapAfter.TotalMilliseconds,
+        WakeTimeoutMs = (long)config.Assignment.WakeTimeout.TotalMilliseconds,
+        AgingMs = (long)config.Assignment.Aging.TotalMilliseconds,
+        OwnerFilter = config.Assignment.OwnerFilterEnabled,
+        RetryBaseMs = (long)config.Retry.Base.TotalMilliseconds,
+        RetryCapMs = (long)config.Retry.Cap.TotalMilliseconds,
+    };
+
+    private static SequencerOptions SequencerOptionsOf(DispatchConfig config) => new()
+    {
+        QueueCapacity = config.Server.QueueCapacity,
+        TickMs = (long)config.Assignment.TickInterval.TotalMilliseconds,
+#if PLANTED_BUGS
+        AnswerBeforeCommit = Environment.GetEnvironmentVariable("DISPATCH_TEST_BUG") == "ack-before-commit",
+#endif
+    };
+
+    // The one place where the process's randomness begins. Ids must differ from those of every other start.
+    private static Random MakeRandom() => new();
+
+    private static (Uri Api, Uri Operations) Addresses(WebApplication app)
+    {
+        var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToArray();
+        return (new Uri(addresses[0]), new Uri(addresses[1]));
+    }
+
+    private static BrokerStartException? Translate(Exception failure, DispatchConfig config) => failure switch
+    {
+        StoreException store => new BrokerStartException(store.Message, null, store),
+        IOException { InnerException: Microsoft.AspNetCore.Connections.AddressInUseException } or Microsoft.AspNetCore.Connections.AddressInUseException =>
+            new BrokerStartException(
+                string.Create(CultureInfo.InvariantCulture, $"Port {config.Server.Port} or {config.Server.MetricsPort} on {config.Server.Bind} is in use: {failure.Message}"),
+                "Is a broker running already? Choose other ports with --port and --metrics-port.",
+                failure),
+        SocketException or IOException { InnerException: SocketException } =>
+            new BrokerStartException($"Can't listen on {config.Server.Bind}: {failure.Message}", "Check server.bind and the ports.", failure),
+        _ => null,
+    };
+}
+
+/// <summary>broker.json in the data directory: where the running broker is. Written when it is ready, removed when it stops.</summary>
+internal sealed class RunningFile
+{
+    private readonly string path;
+
+    private RunningFile(string path, Uri url, Uri operationsUrl)
+    {
+        this.path = path;
+        Url = url;
+        OperationsUrl = operationsUrl;
+    }
+
+    public Uri Url { get; }
+
+    public Uri OperationsUrl { get; }
+
+    public static RunningFile Write(string directory, Uri url, Uri operationsUrl, TimeProvider clock)
+    {
+        var file = new RunningFile(Path.Combine(directory, "broker.json"), url, operationsUrl);
+        var unfinished = file.path + ".new";
+        using (var stream = File.Create(unfinished))
+        using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true }))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("pid", Environment.ProcessId);
+            json.WriteString("url", url.ToString().TrimEnd('/'));
+            json.WriteString("metrics_url", operationsUrl.ToString().TrimEnd('/'));
+            json.WriteString("version", Broker.Version);
+            TaskWriter.Time(json, "started_at"u8, clock.GetUtcNow().ToUnixTimeMilliseconds());
+            json.WriteEndObject();
+        }
+
+        File.Move(unfinished, file.path, overwrite: true);
+        return file;
+    }
+
+    public void Remove() => File.Delete(path);
+}

@@ -1,0 +1,24 @@
+using Dispatch.Host.Configuration;
+
+namespace Dispatch.Host;
+
+/// <summary>The broker as a process: what <c>dispatch serve</c> runs.</summary>
+public static class BrokerProcess
+{
+    /// <summary>Runs a broker until it is told to stop; then commits what it has taken, answers, and closes, all within 10 s.</summary>
+    /// <param name="config">Every setting, validated.</param>
+    /// <param name="stop">Begins the graceful stop.</param>
+    /// <exception cref="BrokerStartException">It can not start: another broker has the store, a port is taken, the store is damaged.</exception>
+    public static async Task RunAsync(LoadedConfig config, CancellationToken stop)
+    {
+        await using var broker = await Broker.StartAsync(config.Config, TimeProvider.System, stop);
+        var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using (stop.UnsafeRegister(static done => ((TaskCompletionSource)done!).TrySetResult(), stopped))
+            await Task.WhenAny(stopped.Task, broker.Completion);
+
+        var failed = broker.Completion.IsFaulted ? broker.Completion : null;
+        await broker.StopAsync();
+        if (failed is not null)
+            await failed;
+    }
+}

@@ -1,0 +1,26 @@
+using System.Reflection;
+using Microsoft.AspNetCore.Http;
+
+namespace Dispatch.Host.Http;
+
+/// <summary>The contract, docs/openapi.json, as it was when this program was built.</summary>
+internal static class OpenApiDocument
+{
+    private static readonly byte[] Document = Read();
+
+    public static async Task WriteAsync(HttpContext http)
+    {
+        http.Response.ContentType = "application/json";
+        http.Response.ContentLength = Document.Length;
+        await http.Response.Body.WriteAsync(Document, http.RequestAborted);
+    }
+
+    private static byte[] Read()
+    {
+        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream("openapi.json")
+            ?? throw new InvalidOperationException("openapi.json is not in the assembly.");
+        var bytes = new byte[stream.Length];
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
+}

@@ -1,0 +1,14 @@
+using Dispatch.Agents;
+using Dispatch.Tasks;
+
+namespace Dispatch.Host.Telemetry;
+
+/// <summary>What the broker holds at one moment, as the gauges show it.</summary>
+/// <param name="Tasks">Tasks in each state, indexed by <see cref="TaskState"/>.</param>
+/// <param name="Agents">Agents in each status, indexed by <see cref="AgentStatus"/>.</param>
+/// <param name="QueueDepth">Commands that wait for the sequencer.</param>
+/// <param name="OldestPendingMs">How long the oldest pending task has waited; 0 when none waits.</param>
+/// <param name="Sequence">Last sequence number of the log.</param>
+/// <param name="DeadLetters">Dead letters.</param>
+public sealed record BrokerGauges(
+    IReadOnlyList<long> Tasks, IReadOnlyList<long> Agents, int QueueDepth, long OldestPendingMs, long Sequence, long DeadLetters);

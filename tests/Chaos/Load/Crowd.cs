@@ -1,0 +1,98 @@
+using System.Collections.Concurrent;
+using Dispatch.Chaos.Histories;
+
+namespace Dispatch.Chaos.Load;
+
+/// <summary>All clients and workers of a run.</summary>
+public sealed class Crowd : IDisposable
+{
+    private readonly List<Caller> _callers = [];
+    private readonly List<Client> _clients = [];
+    private readonly List<Worker> _workers = [];
+    private readonly List<Task> _submitting = [];
+    private readonly List<Task> _working = [];
+    private readonly CancellationTokenSource _stopClients = new();
+    private readonly CancellationTokenSource _stopWorkers = new();
+    private readonly ConcurrentQueue<string> _acknowledged = new();
+
+    /// <param name="histories">Directory of the actors' files.</param>
+    /// <param name="leaseMs">The broker's lease.</param>
+    public Crowd(CrashOptions options, int port, string histories, int leaseMs, RunClock clock)
+    {
+        var random = new Random(options.Seed);
+        for (var number = 1; number <= options.Clients; number++)
+            _clients.Add(new Client(Join($"client-{number}"), new Random(random.Next()), Budget, _acknowledged.Enqueue));
+        for (var number = 1; number <= options.Workers; number++)
+        {
+            // The first two share out the capabilities; the others have both, except every fourth, which has none.
+            IReadOnlyList<string> capabilities = number <= 2 ? [OrderBook.Capabilities[number - 1]] : number % 4 == 0 ? [] : OrderBook.Capabilities;
+            _workers.Add(new Worker(Join($"worker-{number}"), capabilities, NameToBorrow(number, options.Workers), leaseMs, new Random(random.Next()), clock));
+        }
+
+        Caller Join(string name)
+        {
+            var caller = new Caller(name, port, new HistoryFile(name, histories, clock));
+            _callers.Add(caller);
+            return caller;
+        }
+    }
+
+    public TaskBudget Budget { get; } = new();
+
+    /// <summary>What ended an actor, if one ended by itself; null while all go on.</summary>
+    public Exception? Fault => _submitting.Concat(_working).FirstOrDefault(actor => actor.IsFaulted)?.Exception?.InnerException;
+
+    public void Start(CancellationToken cancel)
+    {
+        _submitting.AddRange(_clients.Select(client => client.RunAsync(_stopClients.Token, cancel)));
+        _working.AddRange(_workers.Select(worker => worker.RunAsync(_stopWorkers.Token, cancel)));
+    }
+
+    /// <summary>The ids acknowledged since the last call, oldest first.</summary>
+    public IReadOnlyList<string> TakeAcknowledged()
+    {
+        var taken = new List<string>();
+        while (_acknowledged.TryDequeue(out var id))
+            taken.Add(id);
+        return taken;
+    }
+
+    /// <summary>Every second worker stops speaking for longer than a lease.</summary>
+    public void FallSilent()
+    {
+        foreach (var worker in _workers.Where((_, index) => index % 2 == 0))
+            worker.FallSilent();
+    }
+
+    /// <summary>No more is submitted, and the workers do nothing but their work.</summary>
+    public async Task CalmAsync()
+    {
+        await _stopClients.CancelAsync();
+        foreach (var worker in _workers)
+            worker.BeHonest();
+        await Task.WhenAll(_submitting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>Nobody says anything any more. What went wrong with an actor stays in <see cref="Fault"/>.</summary>
+    public async Task StopAsync()
+    {
+        await CalmAsync();
+        await _stopWorkers.CancelAsync();
+        await Task.WhenAll(_working).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var caller in _callers)
+            caller.Dispose();
+    }
+
+    /// <summary>
+    /// A lie in a silent worker's name would be a sign of life of that worker. Every second one falls silent at a time, so a
+    /// worker borrows the name of one that is silent when it is; where there is none, that of an agent nobody registered.
+    /// </summary>
+    private static string NameToBorrow(int number, int workers) =>
+        number + 2 <= workers ? $"worker-{number + 2}" : number > 2 ? $"worker-{2 - (number % 2)}" : "intruder";
+
+    public void Dispose()
+    {
+        _stopClients.Dispose();
+        _stopWorkers.Dispose();
+    }
+}

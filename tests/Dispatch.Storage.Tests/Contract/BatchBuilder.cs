@@ -1,0 +1,179 @@
+using System.Text;
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Matching;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Storage.Tests.Contract;
+
+/// <summary>Plays the sequencer's part for a store: raises events about tasks and agents and closes them into batches.</summary>
+public sealed class BatchBuilder(long sequence = 0)
+{
+    private readonly RequirementPool pool = new();
+    private readonly SortedDictionary<long, TaskRow> rows = [];
+    private readonly Dictionary<string, Agent> agents = new(StringComparer.Ordinal);
+    private readonly long[] totals = new long[9];
+    private List<DispatchEvent> events = [];
+    private List<EndedAttempt> attempts = [];
+    private List<IdempotencyRow> keys = [];
+    private List<AgentToken> tokens = [];
+    private List<string> removed = [];
+    private List<long> pruned = [];
+
+    /// <summary>Sequence of the last event raised.</summary>
+    public long Sequence { get; private set; } = sequence;
+
+    /// <summary>Timestamp of the next event; each one moves it by a millisecond.</summary>
+    public long Now { get; set; } = 1_790_000_000_000;
+
+    /// <summary>Every task as it stands, finished and pruned ones included.</summary>
+    public Dictionary<TaskId, StoredTask> Tasks { get; } = [];
+
+    public IReadOnlyList<long> Totals => totals;
+
+    public static JsonBytes Json(string text) => new(Encoding.UTF8.GetBytes(text));
+
+    public static TaskSpec Spec(string title = "Count lines", string? context = null, string? labels = null) => new()
+    {
+        Title = title,
+        Context = context is null ? null : Json(context),
+        Labels = labels is null ? null : Json(labels),
+    };
+
+    public Requirement Needs(string[] required, string[]? preferred = null, string? owner = null) => pool.Get(required, preferred ?? [], owner);
+
+    public WorkTask Submit(TaskSpec? spec = null, string requester = "alice", Requirement? needs = null, Func<WorkTask, WorkTask>? shape = null, string bodyHash = "c0ffee")
+    {
+        spec ??= Spec();
+        var number = Sequence + 1;
+        var task = new WorkTask
+        {
+            Id = new TaskId(Guid.CreateVersion7()),
+            Number = number,
+            Status = TaskState.Pending,
+            Needs = needs ?? Requirement.Anyone,
+            Requester = requester,
+            Priority = 5,
+            MaxRetries = 3,
+            TimeoutMs = 300_000,
+            CreatedAt = Now,
+            QueuedAt = Now,
+            LastSequence = number,
+        };
+        task = shape?.Invoke(task) ?? task;
+        Add(task.Id.ToString(), task.Session, requester, 0, new TaskCreated(
+            task.Status, requester, spec.Title, spec.Description, spec.Scope, task.Needs.Required, task.Needs.Preferred, task.Needs.Owner,
+            spec.Submitter, spec.IdempotencyKey, spec.IdempotencyKey is null ? null : bodyHash, task.Priority, spec.Labels, spec.Context,
+            spec.Estimate, task.TimeoutMs, task.MaxRetries, task.RunAt == 0 ? null : task.RunAt, task.Deadline == 0 ? null : task.Deadline,
+            task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent.IsNone ? null : task.Parent));
+        if (spec.IdempotencyKey is { } key)
+            keys.Add(new IdempotencyRow(requester, key, bodyHash, task.Id, number));
+        totals[(int)task.Status]++;
+        return Put(task, spec, RowChange.Insert);
+    }
+
+    /// <summary>Raises an event about the task and moves it on by the rules of the state machine.</summary>
+    public WorkTask Raise(WorkTask task, TaskEvent data)
+    {
+        var before = Tasks[task.Id];
+        var at = Now;
+        if (TaskTransitions.EndOfAttempt(before.Task, data, at) is { } attempt)
+            attempts.Add(attempt);
+        var happened = Add(task.Id.ToString(), task.Session, "system", before.Task.LastSequence, data);
+        var after = TaskTransitions.Next(before.Task, data, at) with { LastSequence = happened.Sequence };
+        totals[(int)before.Task.Status]--;
+        totals[(int)after.Status]++;
+        return data is TaskUpdated { Context: { } context }
+            ? Put(after, before.Spec with { Context = context }, RowChange.StateAndSpec)
+            : Put(after, before.Spec, RowChange.State);
+    }
+
+    public WorkTask Assign(WorkTask task, string agent = "worker-1") =>
+        Raise(task, new TaskAssigned(agent, Tasks[task.Id].Task.Attempt + 1, 12, new MatchScore(1.3125, 1.05, 1, 1.25, 2, 10, 17)));
+
+    /// <summary>From pending to completed.</summary>
+    public WorkTask Finish(WorkTask task, string? result = null, string agent = "worker-1")
+    {
+        var held = Assign(task, agent);
+        var done = Raise(held, new TaskCompleted(agent, held.Attempt, result is null ? null : Json(result), null));
+        Tasks[task.Id] = Tasks[task.Id] with { Result = result is null ? null : Json(result) };
+        return done;
+    }
+
+    /// <summary>From pending to a dead letter.</summary>
+    public WorkTask Bury(WorkTask task, string error = "It broke.", string agent = "worker-1")
+    {
+        var held = Assign(task, agent);
+        Raise(held, new TaskFailed(agent, held.Attempt, error, false, null));
+        return Raise(held, new TaskDeadLettered(TaskState.Failed, error));
+    }
+
+    public Agent Register(Agent agent)
+    {
+        var happened = Add(agent.Id, null, agent.Id, agents.GetValueOrDefault(agent.Id)?.LastSequence ?? 0, new AgentRegistered(
+            agent.Capabilities, agent.Owner, agent.Labels, agent.MaxConcurrent, agent.Status, agent.WakeUrl));
+        return agents[agent.Id] = agent with { LastSequence = happened.Sequence };
+    }
+
+    public void Remove(Agent agent)
+    {
+        Add(agent.Id, null, agent.Id, agent.LastSequence, new AgentDeregistered("left"));
+        removed.Add(agent.Id);
+        agents.Remove(agent.Id);
+    }
+
+    public AgentToken Keep(AgentToken token)
+    {
+        EventData data = token.RevokedAt is null ? new TokenCreated(token.Hash, token.Agent, token.Name, token.ExpiresAt) : new TokenRevoked();
+        var kept = token with { LastSequence = Add(token.Id, null, "admin", token.LastSequence, data).Sequence };
+        tokens.Add(kept);
+        return kept;
+    }
+
+    public void Prune(params WorkTask[] gone)
+    {
+        int Ended(TaskState status) => gone.Count(task => Tasks[task.Id].Task.Status == status);
+        Add("retention", null, "system", 0, new TaskPruned(
+            [.. gone.Select(task => task.Number)], Ended(TaskState.Completed), Ended(TaskState.Failed), Ended(TaskState.Timeout), Ended(TaskState.Cancelled)));
+        foreach (var task in gone)
+        {
+            pruned.Add(task.Number);
+            totals[(int)Tasks[task.Id].Task.Status]--;
+        }
+    }
+
+    public DispatchEvent Add(string subject, string? session, string actor, long previous, EventData data, long causedBy = 0)
+    {
+        var happened = new DispatchEvent(++Sequence, Now++, subject, session, actor, causedBy, previous, data);
+        events.Add(happened);
+        return happened;
+    }
+
+    public Batch Close()
+    {
+        var batch = new Batch
+        {
+            Events = events,
+            Tasks = [.. rows.Values],
+            Attempts = attempts,
+            Keys = keys,
+            Agents = [.. agents.Values],
+            RemovedAgents = removed,
+            Tokens = tokens,
+            PrunedTasks = pruned,
+            Totals = [.. totals],
+        };
+        rows.Clear();
+        (events, attempts, keys, tokens, removed, pruned) = ([], [], [], [], [], []);
+        return batch;
+    }
+
+    private WorkTask Put(WorkTask task, TaskSpec spec, RowChange change)
+    {
+        var known = rows.TryGetValue(task.Number, out var row) && row.Change > change ? row.Change : change;
+        rows[task.Number] = new TaskRow(task, known == RowChange.State ? null : spec, known);
+        Tasks[task.Id] = new StoredTask(task, spec, Tasks.GetValueOrDefault(task.Id)?.Result);
+        return task;
+    }
+}

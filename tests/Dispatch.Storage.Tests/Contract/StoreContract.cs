@@ -1,0 +1,574 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Matching;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+using static Dispatch.Storage.Tests.Contract.BatchBuilder;
+
+namespace Dispatch.Storage.Tests.Contract;
+
+/// <summary>What every store has to do. Each store runs these tests by deriving from this class.</summary>
+public abstract class StoreContract : IAsyncLifetime
+{
+    private static readonly CancellationToken None = CancellationToken.None;
+
+    protected IStore Store { get; private set; } = null!;
+
+    protected BatchBuilder Log { get; } = new();
+
+    /// <summary>Opens this test's store: empty the first time, afterwards with what was committed.</summary>
+    protected abstract Task<IStore> OpenAsync();
+
+    public virtual async Task InitializeAsync() => Store = await OpenAsync();
+
+    public virtual async Task DisposeAsync() => await Store.DisposeAsync();
+
+    [Fact]
+    public async Task A_new_store_is_empty()
+    {
+        var loaded = await Store.LoadAsync(None);
+
+        Assert.Equal((0, 0), (loaded.Sequence, loaded.Timestamp));
+        Assert.Empty(loaded.Tasks);
+        Assert.Empty(loaded.Agents);
+        Assert.Empty(loaded.Tokens);
+        Assert.Equal(new long[9], loaded.Totals);
+        Assert.Empty(await Store.ListEventsAsync(0, 10, None));
+        Assert.Empty(await Store.ListTasksAsync(new TaskQuery(), None));
+        Assert.Null(await Store.FindTaskAsync(new TaskId(Guid.CreateVersion7()), None));
+        Assert.Equal(0, (await Store.FindFactsAsync([], [], None)).AsOf);
+        await Store.ProbeAsync(None);
+    }
+
+    [Fact]
+    public async Task Every_member_of_a_task_comes_back()
+    {
+        var parent = Log.Submit();
+        var spec = new TaskSpec
+        {
+            Title = "Übersetze \"das\" \\ ☃ 👋\nzweite Zeile",
+            Description = "A long\tstory </script>",
+            Scope = "translate",
+            Labels = Json("{\"team\":\"blue\",\"größe\":\"x=y\"}"),
+            Context = Json("{\"n\": 1e400, \"big\":123456789012345678901234567890, \"text\":\"\\u0000\"}"),
+            Estimate = Json("{\"tokens\":5}"),
+            Submitter = "portal",
+            IdempotencyKey = "key-1",
+        };
+        var task = Log.Submit(spec, "bob", Log.Needs(["Translate", "German"], ["fast"], "acme"), task => task with
+        {
+            Status = TaskState.Blocked,
+            Session = "s-1",
+            Parent = parent.Id,
+            DependsOn = [parent.Id, new TaskId(Guid.CreateVersion7())],
+            Priority = 10,
+            MaxRetries = 100,
+            TimeoutMs = 86_400_000,
+            RunAt = 1_800_000_000_000,
+            Deadline = 1_900_000_000_000,
+        });
+        await CommitAsync();
+
+        await ReopenAsync();
+
+        var loaded = await Store.LoadAsync(None);
+        Assert.Equal((Log.Sequence, Log.Now - 1), (loaded.Sequence, loaded.Timestamp));
+        Same.Each([parent, task], loaded.Tasks, Same.Task);
+        Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
+    }
+
+    [Fact]
+    public async Task Every_member_of_a_tasks_life_comes_back()
+    {
+        var held = Log.Assign(Log.Submit());
+        held = Log.Raise(held, new TaskStarted("worker-1", 1));
+        held = Log.Raise(held, new TaskProgressed("worker-1", 1, 12.5, "reading ☃", Json("{\"page\":3}")));
+        var waiting = Log.Assign(Log.Submit(), "worker-2");
+        waiting = Log.Raise(waiting, new TaskFailed("worker-2", 1, "no network", true, Json("{\"tokens_in\":7}")));
+        waiting = Log.Raise(waiting, new TaskRetried(1, Log.Now + 5_000, false));
+        var buried = Log.Bury(Log.Submit(), "It broke.");
+        await CommitAsync();
+
+        var loaded = await Store.LoadAsync(None);
+
+        Same.Each([held, waiting], loaded.Tasks, Same.Task);
+        Same.Stored(Log.Tasks[buried.Id], await Store.FindTaskAsync(buried.Id, None));
+        Assert.Equal(Log.Totals, loaded.Totals);
+    }
+
+    [Fact]
+    public async Task A_row_is_changed_batch_after_batch()
+    {
+        var task = Log.Submit();
+        await CommitAsync();
+        task = Log.Assign(task);
+        await CommitAsync();
+        Same.Each([task], (await Store.LoadAsync(None)).Tasks, Same.Task);
+
+        task = Log.Raise(task, new TaskReleased("worker-1", 1, "handed back", null));
+        await CommitAsync();
+        Same.Each([task], (await Store.LoadAsync(None)).Tasks, Same.Task);
+
+        task = Log.Finish(task, "{\"lines\":3}");
+        await CommitAsync();
+        var loaded = await Store.LoadAsync(None);
+        Assert.Empty(loaded.Tasks);
+        Assert.Equal(1, loaded.Totals[(int)TaskState.Completed]);
+        Assert.Equal(1, loaded.Totals.Sum());
+        Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
+    }
+
+    [Fact]
+    public async Task Live_tasks_are_loaded_in_order_of_number_however_few_of_all_they_are()
+    {
+        var live = new List<WorkTask>();
+        for (var n = 0; n < 100; n++)
+        {
+            var task = Log.Submit();
+            live.Add(n % 3 == 0 ? Log.Assign(task) : n % 3 == 1 ? task : Log.Raise(task, new TaskUpdated("patched", null, 9, null)));
+        }
+
+        await CommitAsync();
+        Same.Each(live, (await Store.LoadAsync(None)).Tasks, Same.Task);
+
+        for (var n = 0; n < 2_000; n++)
+            Log.Finish(Log.Submit());
+        await CommitAsync();
+        Same.Each(live, (await Store.LoadAsync(None)).Tasks, Same.Task);
+    }
+
+    [Fact]
+    public async Task Agents_and_tokens_come_back_as_they_last_were()
+    {
+        var plain = Log.Register(new Agent { Id = "a-1", Capabilities = [], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
+        var rich = Log.Register(new Agent
+        {
+            Id = "ä ☃", Capabilities = ["Python", "c#"], Owner = "acme", Labels = Json("{\"zone\":\"eu\"}"), MaxConcurrent = 10_000,
+            Status = AgentStatus.Sleeping, Drained = true, WakeUrl = "https://example.org/wake?a=1", RegisteredAt = 6, StatusAt = 7,
+        });
+        var gone = Log.Register(plain with { Id = "gone" });
+        var token = Log.Keep(new AgentToken("t-1", new string('a', 64), "a-1", "laptop", 10, 99, null, 0));
+        var other = Log.Keep(new AgentToken("t-2", new string('b', 64), "a-1", null, 11, null, null, 0));
+        await CommitAsync();
+        plain = Log.Register(plain with { Status = AgentStatus.Offline, StatusAt = 9 });
+        Log.Remove(gone);
+        token = Log.Keep(token with { RevokedAt = 50 });
+        await CommitAsync();
+
+        await ReopenAsync();
+
+        var loaded = await Store.LoadAsync(None);
+        Same.Each([plain, rich], loaded.Agents, Same.Agent);
+        Assert.Equal([token, other], loaded.Tokens);
+    }
+
+    [Fact]
+    public async Task An_agent_that_left_can_come_back()
+    {
+        var agent = Log.Register(new Agent { Id = "a-1", Capabilities = ["x"], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
+        await CommitAsync();
+        Log.Remove(agent);
+        await CommitAsync();
+        Assert.Empty((await Store.LoadAsync(None)).Agents);
+
+        agent = Log.Register(agent with { Capabilities = ["y"] });
+        await CommitAsync();
+
+        Same.Each([agent], (await Store.LoadAsync(None)).Agents, Same.Agent);
+    }
+
+    [Fact]
+    public async Task Every_kind_of_event_comes_back()
+    {
+        var id = new TaskId(Guid.CreateVersion7());
+        EventData[] all =
+        [
+            new TaskCreated(TaskState.Scheduled, "bob", "T", "d", "s", ["a"], ["b"], "o", "p", "k", "hash", 5, Json("{\"l\":\"1\"}"), Json("{\"c\":1}"), Json("{\"e\":1}"), 300, 3, 7, 8, [id], id),
+            new TaskCreated(TaskState.Pending, "bob", "T", null, null, [], [], null, null, null, null, 0, null, null, null, 300, 3, null, null, null, null),
+            new TaskAssigned("w", 1, 5, new MatchScore(1.2, 1, 0.8, 1.5, 0, 3, 1)),
+            new TaskStarted("w", 1),
+            new TaskProgressed("w", 1, 0.1, "m ☃", Json("[1,2]")),
+            new TaskCompleted("w", 1, Json("\"ok\""), Json("{\"t\":1}")),
+            new TaskFailed("w", 1, "e", true, null),
+            new TaskTimedOut(null, 0, "late"),
+            new TaskRetried(2, 99, true),
+            new TaskCancelled("r"),
+            new TaskReleased("w", 1, "r", 5),
+            new TaskReassigned("w", 1, "lost", 1, true),
+            new TaskUpdated("patched", TaskState.Pending, 3, Json("{}")),
+            new TaskDeadLettered(TaskState.Timeout, "e"),
+            new TaskUnmatched(WaitReason.NoCapability, "m"),
+            new TaskPruned([1, 2], 1, 1, 0, 0),
+            new AgentRegistered(["a"], "o", Json("{}"), 3, AgentStatus.Busy, "http://w"),
+            new AgentStatusChanged(AgentStatus.Ready, AgentStatus.Degraded),
+            new AgentOffline(30_000),
+            new AgentDeregistered("left"),
+            new AgentDrained(),
+            new AgentResumed(),
+            new AgentWakeRequested(id),
+            new AgentWoken(),
+            new AgentWakeFailed(5),
+            new TokenCreated("hash", "a", "n", 9),
+            new TokenRevoked(),
+        ];
+        Assert.Equal(State.EventKinds.Select(kind => kind.Name).Order(), all.Select(data => data.Kind.Name).Distinct().Order());
+        var raised = all.Select((data, n) => Log.Add($"subject {n}", n % 2 == 0 ? "s-1" : null, "admin", n == 3 ? 2 : 0, data, n == 4 ? 1 : 0)).ToList();
+        await CommitAsync();
+
+        var read = await Store.ListEventsAsync(0, 1_000, None);
+
+        Same.Each(raised, read, Same.Event);
+    }
+
+    [Fact]
+    public async Task The_log_is_read_page_by_page()
+    {
+        for (var n = 0; n < 25; n++)
+            Log.Submit();
+        await CommitAsync();
+
+        Assert.Equal(Enumerable.Range(1, 10).Select(n => (long)n), (await Store.ListEventsAsync(0, 10, None)).Select(e => e.Sequence));
+        Assert.Equal([21L, 22, 23, 24, 25], (await Store.ListEventsAsync(20, 10, None)).Select(e => e.Sequence));
+        Assert.Empty(await Store.ListEventsAsync(25, 10, None));
+    }
+
+    [Fact]
+    public async Task A_history_is_the_chain_about_one_subject_oldest_first()
+    {
+        var task = Log.Submit();
+        var other = Log.Submit();
+        await CommitAsync();
+        task = Log.Assign(task);
+        Log.Assign(other);
+        task = Log.Raise(task, new TaskStarted("worker-1", 1));
+        await CommitAsync();
+
+        var history = await Store.ListHistoryAsync(task.LastSequence, 100, None);
+
+        Assert.Equal(["task.created", "task.assigned", "task.started"], history.Select(e => e.Type));
+        Assert.All(history, e => Assert.Equal(task.Id.ToString(), e.Subject));
+        Assert.Equal(["task.assigned", "task.started"], (await Store.ListHistoryAsync(task.LastSequence, 2, None)).Select(e => e.Type));
+        Assert.Empty(await Store.ListHistoryAsync(0, 100, None));
+    }
+
+    [Fact]
+    public async Task Specs_are_found_by_number_in_the_order_asked_for()
+    {
+        var first = Log.Submit(Spec("first", "{\"a\":1}"));
+        var second = Log.Submit(Spec("second", labels: "{\"x\":\"1\"}"));
+        await CommitAsync();
+        Log.Raise(first, new TaskUpdated("patched", null, null, Json("{\"a\":2}")));
+        await CommitAsync();
+
+        var specs = await Store.FindSpecsAsync([second.Number, 999, first.Number, second.Number], None);
+
+        Assert.Equal([Log.Tasks[second.Id].Spec, null, Log.Tasks[first.Id].Spec, Log.Tasks[second.Id].Spec], specs);
+        Assert.Equal("{\"a\":2}", specs[2]!.Context!.ToString());
+    }
+
+    [Fact]
+    public async Task A_task_patched_in_the_batch_that_made_it_has_the_patched_context()
+    {
+        var task = Log.Submit(Spec("first", "{\"a\":1}", "{\"team\":\"blue\"}"));
+        task = Log.Raise(task, new TaskUpdated("patched", null, 7, Json("{\"a\":2}")));
+        await CommitAsync();
+
+        Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
+        Assert.Single(await Store.ListTasksAsync(new TaskQuery { Labels = ["team=blue"] }, None));
+    }
+
+    [Fact]
+    public async Task A_large_payload_comes_back_whole()
+    {
+        var text = string.Concat(Enumerable.Repeat("0123456789 ☃ \\\"", 80_000));
+        var task = Log.Submit(Spec(context: $"{{\"text\":\"{text.Replace("\\\"", "x")}\"}}"));
+        Log.Finish(task, $"[\"{text.Replace("\\\"", "y")}\"]");
+        await CommitAsync();
+
+        await ReopenAsync();
+
+        Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
+    }
+
+    [Fact]
+    public async Task Ended_attempts_are_listed_oldest_first_with_the_result()
+    {
+        var task = Log.Assign(Log.Submit(), "w-1");
+        task = Log.Raise(task, new TaskReassigned("w-1", 1, "vanished", 1, true));
+        await CommitAsync();
+        task = Log.Assign(task, "w-2");
+        task = Log.Raise(task, new TaskStarted("w-2", 2));
+        task = Log.Raise(task, new TaskCompleted("w-2", 2, Json("{\"ok\":true}"), Json("{\"tokens\":9}")));
+        await CommitAsync();
+
+        var attempts = await Store.ListAttemptsAsync(task.Number, None);
+
+        Assert.Equal([(1, "w-1", AttemptOutcome.Lost, "vanished"), (2, "w-2", AttemptOutcome.Completed, null)], attempts.Select(a => (a.Attempt, a.Agent, a.Outcome, a.Error)));
+        Assert.Equal((0, task.StartedAt, task.CompletedAt), (attempts[0].StartedAt, attempts[1].StartedAt, attempts[1].EndedAt));
+        Assert.Equal("{\"ok\":true}", attempts[1].Result!.ToString());
+        Assert.Equal("{\"tokens\":9}", attempts[1].Usage!.ToString());
+        Assert.Null(attempts[0].Result);
+        Assert.Equal("{\"ok\":true}", (await Store.FindTaskAsync(task.Id, None))!.Result!.ToString());
+        Assert.Empty(await Store.ListAttemptsAsync(999, None));
+    }
+
+    [Fact]
+    public async Task Facts_tell_tasks_and_keys_as_of_one_sequence()
+    {
+        var keyed = Log.Submit(Spec() with { IdempotencyKey = "k" }, "alice", bodyHash: "abc");
+        var finished = Log.Finish(Log.Submit(Spec("done"), "bob"), "1");
+        await CommitAsync();
+        var unknown = new TaskId(Guid.CreateVersion7());
+
+        var facts = await Store.FindFactsAsync([finished.Id, unknown, finished.Id], [new("alice", "k"), new("bob", "k"), new("alice", "K")], None);
+
+        Assert.Equal(Log.Sequence, facts.AsOf);
+        Same.Stored(Log.Tasks[finished.Id], Assert.Single(facts.Tasks).Value);
+        Assert.Equal(new IdempotencyRow("alice", "k", "abc", keyed.Id, keyed.Number), Assert.Single(facts.Keys).Value);
+    }
+
+    [Fact]
+    public async Task Expired_tasks_are_found_step_by_step()
+    {
+        var old = Enumerable.Range(0, 5).Select(_ => Log.Finish(Log.Submit(), "1")).ToList();
+        var waiting = Log.Submit();
+        var buried = Log.Bury(Log.Submit());
+        var limit = Log.Now;
+        var lateEnd = Log.Submit();
+        Log.Now = limit + 1_000;
+        Log.Finish(waiting);
+        var young = Log.Finish(Log.Submit());
+        await CommitAsync();
+
+        var found = new List<StoredTask>();
+        long next = 0;
+        var steps = 0;
+        do
+        {
+            (var expired, next) = await Store.FindExpiredAsync(next, limit, 3, None);
+            found.AddRange(expired);
+            steps++;
+        }
+        while (next != 0);
+
+        Same.Each([.. old.Append(buried).Select(task => Log.Tasks[task.Id])], found, Same.Stored);
+        Assert.Equal(3, steps);
+        Assert.DoesNotContain(found, task => task.Task.Id == young.Id || task.Task.Id == lateEnd.Id);
+        Assert.Equal((0, 0L), await CountExpiredAsync(0, 0, 100));
+    }
+
+    [Fact]
+    public async Task A_pruned_task_leaves_nothing_but_its_events()
+    {
+        var spec = Spec(labels: "{\"team\":\"blue\"}") with { IdempotencyKey = "k" };
+        var task = Log.Finish(Log.Submit(spec), "1");
+        var patched = Log.Submit(Spec(context: "{}", labels: "{\"team\":\"blue\"}"));
+        patched = Log.Raise(patched, new TaskUpdated("patched", null, null, Json("{\"a\":1}")));
+        patched = Log.Bury(patched);
+        var kept = Log.Finish(Log.Submit(Spec(labels: "{\"team\":\"blue\"}")));
+        await CommitAsync();
+        var history = task.LastSequence;
+
+        Log.Prune(task, patched);
+        await CommitAsync();
+
+        Assert.Null(await Store.FindTaskAsync(task.Id, None));
+        Assert.Null(await Store.FindTaskAsync(patched.Id, None));
+        Assert.Empty(await Store.ListAttemptsAsync(task.Number, None));
+        Assert.Empty((await Store.FindFactsAsync([], [new("alice", "k")], None)).Keys);
+        Assert.Equal(kept.Id, Assert.Single(await Store.ListTasksAsync(new TaskQuery { Labels = ["team=blue"] }, None)).Task.Id);
+        Assert.Equal(Log.Totals, (await Store.LoadAsync(None)).Totals);
+        Assert.Equal(3, (await Store.ListHistoryAsync(history, 100, None)).Count);
+        Assert.Equal(Log.Sequence, (await Store.ListEventsAsync(0, 1_000, None)).Count);
+
+        // The key is free again.
+        Log.Submit(spec);
+        await CommitAsync();
+    }
+
+    [Fact]
+    public async Task Lists_give_what_a_look_at_every_task_would_give()
+    {
+        var random = new Random(20261120);
+        T Pick<T>(params T[] from) => from[random.Next(from.Length)];
+        var parents = Enumerable.Range(0, 3).Select(_ => Log.Submit().Id).ToArray();
+        for (var n = 0; n < 400; n++)
+        {
+            var labels = Pick(null, "{\"team\":\"blue\"}", "{\"team\":\"red\",\"size\":\"x\"}", "{\"team\":\"blue\",\"size\":\"x\"}");
+            var spec = Spec($"task {n}", labels: labels) with { Scope = Pick(null, "python", "text") };
+            var task = Log.Submit(spec, Pick("alice", "bob"), Log.Needs([], owner: Pick(null, "acme", "alice")), task => task with { Parent = Pick(default, parents[0], parents[1]) });
+            switch (random.Next(7))
+            {
+                case 0: Log.Assign(task, Pick("w-1", "w-2")); break;
+                case 1: Log.Finish(task, Pick(null, "{\"n\":1}"), Pick("w-1", "alice")); break;
+                case 2: Log.Bury(task); break;
+                case 3: Log.Raise(task, new TaskCancelled("no")); break;
+                case 4: Log.Raise(Log.Assign(task, "w-2"), new TaskStarted("w-2", 1)); break;
+                case 5: Log.Raise(Log.Raise(task, new TaskTimedOut(null, 0, "late")), new TaskDeadLettered(TaskState.Timeout, "late")); break;
+                default: break;
+            }
+
+            if (random.Next(50) == 0)
+                await CommitAsync();
+        }
+
+        await CommitAsync();
+        var newestFirst = Log.Tasks.Values.OrderByDescending(stored => stored.Task.Number).ToList();
+        for (var n = 0; n < 500; n++)
+        {
+            var query = new TaskQuery
+            {
+                Statuses = Enumerable.Range(0, random.Next(4)).Select(_ => (TaskState)random.Next(9)).ToList(),
+                Requester = Pick(null, null, "alice", "nobody"),
+                Assignee = Pick(null, null, null, "w-1", "w-2"),
+                Scope = Pick(null, null, "python"),
+                Owner = Pick(null, null, "acme"),
+                Parent = Pick(null, null, (TaskId?)parents[0], parents[2]),
+                Labels = Pick<string[]>([], [], [], ["team=blue"], ["team=red", "size=x"], ["team=green"]),
+                VisibleTo = Pick(null, null, "alice", "w-2"),
+                DeadLettered = Pick(null, null, (bool?)true, false),
+                Before = Pick(null, (long?)random.Next((int)Log.Sequence)),
+                Limit = Pick(1, 7, 1_000),
+            };
+            var expected = newestFirst.Where(stored => Matches(query, stored)).Take(query.Limit).ToList();
+
+            var found = await Store.ListTasksAsync(query, None);
+
+            Same.Each(expected, found, Same.Stored);
+        }
+    }
+
+    [Fact]
+    public async Task An_audit_sees_everything_as_of_one_moment()
+    {
+        var finished = Log.Finish(Log.Submit(Spec("done", "{\"a\":1}") with { IdempotencyKey = "k" }, bodyHash: "abc"), "{\"ok\":true}");
+        var held = Log.Assign(Log.Raise(Log.Assign(Log.Submit(Spec("held"))), new TaskReleased("worker-1", 1, "no", null)));
+        var agent = Log.Register(new Agent { Id = "a-1", Capabilities = ["x"], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
+        await CommitAsync();
+        var (sequence, finishedThen, heldThen, totals) = (Log.Sequence, Log.Tasks[finished.Id], Log.Tasks[held.Id], Log.Totals.ToArray());
+
+        await using var audit = await Store.OpenAuditAsync(None);
+        Log.Raise(held, new TaskCompleted("worker-1", 2, null, null));
+        Log.Prune(finished);
+        Log.Submit(Spec() with { IdempotencyKey = "later" });
+        await CommitAsync();
+
+        var loaded = await audit.LoadAsync(None);
+        Assert.Equal((sequence, totals.Sum()), (loaded.Sequence, loaded.Totals.Sum()));
+        Assert.Equal(totals, loaded.Totals);
+        Same.Each([heldThen.Task], loaded.Tasks, Same.Task);
+        Same.Each([agent], loaded.Agents, Same.Agent);
+        Assert.Equal(Enumerable.Range(1, (int)sequence).Select(n => (long)n), await audit.EventsAsync(None).Select(happened => happened.Sequence).ToListAsync());
+        Same.Each([finishedThen, heldThen], await audit.TasksAsync(None).ToListAsync(), Same.Stored);
+        Assert.Equal(
+            [(finished.Number, 1, "{\"ok\":true}"), (held.Number, 1, null)],
+            (await audit.AttemptsAsync(None).ToListAsync()).Select(attempt => (attempt.TaskNumber, attempt.Attempt, attempt.Result?.ToString())));
+        Assert.Equal([new IdempotencyRow("alice", "k", "abc", finished.Id, finished.Number)], await audit.KeysAsync(None).ToListAsync());
+    }
+
+    [Fact]
+    public async Task A_batch_that_does_not_continue_the_log_is_refused()
+    {
+        Log.Submit();
+        await CommitAsync();
+        var gap = new BatchBuilder(Log.Sequence + 1);
+        gap.Submit();
+        var again = new BatchBuilder(Log.Sequence - 1);
+        again.Submit();
+
+        foreach (var stranger in new[] { gap.Close(), again.Close() })
+        {
+            var refusal = await Assert.ThrowsAsync<StoreException>(() => Store.CommitAsync(stranger, 0, None));
+            Assert.Equal(StoreFault.Unavailable, refusal.Fault);
+        }
+
+        Assert.Single(await Store.ListEventsAsync(0, 10, None));
+        Assert.Single((await Store.LoadAsync(None)).Tasks);
+        Log.Submit();
+        await CommitAsync();
+    }
+
+    [Fact]
+    public async Task An_empty_batch_changes_nothing()
+    {
+        await Store.CommitAsync(Log.Close(), 0, None);
+
+        Assert.Equal(0, (await Store.LoadAsync(None)).Sequence);
+    }
+
+    [Fact]
+    public async Task A_commit_given_up_before_it_began_does_not_happen()
+    {
+        Log.Submit();
+        var batch = Log.Close();
+
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Store.CommitAsync(batch, 0, new CancellationToken(canceled: true)));
+
+        Assert.Equal(0, (await Store.LoadAsync(None)).Sequence);
+        await Store.CommitAsync(batch, 0, None);
+        Assert.Equal(1, (await Store.LoadAsync(None)).Sequence);
+    }
+
+    [Fact]
+    public async Task Readers_see_whole_commits_while_they_happen()
+    {
+        const int batches = 60;
+        const int tasksPerBatch = 20;
+        using var writing = new CancellationTokenSource();
+        var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        {
+            var seen = 0;
+            while (!writing.IsCancellationRequested)
+            {
+                var facts = await Store.FindFactsAsync([], [], None);
+                Assert.Equal(0, facts.AsOf % tasksPerBatch);
+                var tasks = await Store.ListTasksAsync(new TaskQuery { Limit = 10_000 }, None);
+                Assert.Equal(0, tasks.Count % tasksPerBatch);
+                Assert.True(tasks.Count >= facts.AsOf, "A commit that was seen must not vanish.");
+                seen++;
+            }
+
+            Assert.NotEqual(0, seen);
+        })).ToList();
+
+        for (var n = 0; n < batches; n++)
+        {
+            for (var i = 0; i < tasksPerBatch; i++)
+                Log.Submit();
+            await CommitAsync();
+            Assert.Equal(Log.Sequence, (await Store.FindFactsAsync([], [], None)).AsOf);
+        }
+
+        await writing.CancelAsync();
+        await Task.WhenAll(readers);
+    }
+
+    protected async Task CommitAsync() => await Store.CommitAsync(Log.Close(), 0, None);
+
+    protected async Task ReopenAsync()
+    {
+        await Store.DisposeAsync();
+        Store = await OpenAsync();
+    }
+
+    private async Task<(int Expired, long Next)> CountExpiredAsync(long after, long finishedBefore, int examine)
+    {
+        var (expired, next) = await Store.FindExpiredAsync(after, finishedBefore, examine, None);
+        return (expired.Count, next);
+    }
+
+    private static bool Matches(TaskQuery query, StoredTask stored)
+    {
+        var (task, spec) = (stored.Task, stored.Spec);
+        return (query.Statuses.Count == 0 || query.Statuses.Contains(task.Status))
+            && (query.Requester is null || query.Requester == task.Requester)
+            && (query.Assignee is null || query.Assignee == task.Assignee)
+            && (query.Scope is null || query.Scope == spec.Scope)
+            && (query.Owner is null || query.Owner == task.Needs.Owner)
+            && (query.Parent is null || query.Parent == task.Parent)
+            && query.Labels.All(label => spec.Labels is not null && spec.Labels.ToString().Contains($"\"{label.Replace("=", "\":\"")}\"", StringComparison.Ordinal))
+            && (query.VisibleTo is null || query.VisibleTo == task.Requester || query.VisibleTo == task.Needs.Owner || query.VisibleTo == task.Assignee)
+            && (query.DeadLettered is null || query.DeadLettered == task.DeadLettered)
+            && (query.Before is null || task.Number < query.Before);
+    }
+}
