@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Sequencing;
 using Dispatch.Simulation.Actors;
 using Dispatch.Tasks;
 
@@ -46,7 +47,7 @@ internal sealed class Course(Universe universe)
     /// <summary>With a broker that stays and agents that can do everything, each task must end in time (I-9).</summary>
     private async Task FairWeatherAsync()
     {
-        while (universe.Broker is not { IsReady: true })
+        while (!(await universe.Edge.ExecuteAsync(new ReadStats())).IsAnswered)
         {
             if (universe.Broker!.IsDead)
                 universe.Broker = new Broker(universe, Dice.Of(universe.Seed, 20));

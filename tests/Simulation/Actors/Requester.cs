@@ -111,7 +111,7 @@ internal sealed class Requester(Universe universe, string name, Random random)
     /// <summary>Sends what it has sent before again: it must be told of the same task, or that the key means another.</summary>
     private async Task RepeatAsync()
     {
-        var own = mine.FindAll(submission => submission.Task.Id is not null && submission.Task.Spec.IdempotencyKey is null);
+        var own = mine.FindAll(submission => submission is { Task: { Id: not null, Spec.IdempotencyKey: null }, IsBundled: false });
         if (own.Count > 0 && random.Chance(0.3))
         {
             var known = random.Pick(own);
@@ -165,10 +165,15 @@ internal sealed class Requester(Universe universe, string name, Random random)
             case SubmitOutcome.BadReference bad when mustBeRefused:
                 universe.Reached(bad.Problem.Contains("circle", StringComparison.Ordinal) ? Situation.CircleRefused : Situation.MissingReferenceRefused);
                 break;
-            case SubmitOutcome.Mismatch or SubmitOutcome.IdTaken:
-                // Only its own task of the same body can be found under its key or id, unless that one's context or priority was changed since.
-                if (submissions.All(submission => submission.Task.Id is null))
+            case SubmitOutcome.Mismatch mismatch:
+                if (submissions[mismatch.Index].Created.Contains(mismatch.Existing))
                     universe.Fail("I-3", $"A repeat of {name} with the same body is called another request.");
+                break;
+            case SubmitOutcome.IdTaken taken:
+                // A context that was patched since makes it another request.
+                var asked = submissions[taken.Index].Task.Spec;
+                if (universe.Disk.Find(taken.Id)?.Spec is { } known && known.Title == asked.Title && Equals(known.Context, asked.Context))
+                    universe.Fail("I-3", $"A repeat of {name} under its own id {taken.Id} is called another request.");
                 break;
         }
     }

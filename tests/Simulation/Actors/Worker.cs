@@ -255,19 +255,19 @@ internal sealed class Worker(Universe universe, string name, Random random)
                 break;
             case 3:
                 if (ended.Count > 0)
-                    Take(Report(random.Pick(ended)), await universe.Edge.ReportAsync(name, Report(random.Pick(ended)), byAdmin: false));
+                    await SendAsync(Report(random.Pick(ended)));
                 break;
         }
     }
 
     private async Task LieAsync()
     {
-        var report = new TaskReport.Failed(random.Pick(universe.Known), random.Chance(0.5) ? random.Next(1, 4) : null, "not mine", true, null, null);
-        Take(report, await universe.Edge.ReportAsync(name, report, byAdmin: false));
+        await SendAsync(new TaskReport.Failed(random.Pick(universe.Known), random.Chance(0.5) ? random.Next(1, 4) : null, "not mine", true, null, null));
     }
 
-    private void Take(TaskReport report, Reply<ReportVerdict> reply)
+    private async Task SendAsync(TaskReport report)
     {
+        var reply = await universe.Edge.ReportAsync(name, report, byAdmin: false);
         if (reply.IsAnswered)
             Take(report, reply.Value);
     }

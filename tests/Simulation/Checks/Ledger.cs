@@ -17,6 +17,9 @@ internal sealed class Submission
     /// <summary>Requests for it whose answer has not come yet, or never will.</summary>
     public int Open { get; set; }
 
+    /// <summary>True when it was sent with others, all or none.</summary>
+    public bool IsBundled { get; set; }
+
     /// <summary>The id it was acknowledged under.</summary>
     public TaskId? Acknowledged { get; set; }
 
@@ -46,7 +49,12 @@ internal sealed class Ledger(Universe universe)
     }
 
     /// <summary>These go in one request, all or none.</summary>
-    public void Bundle(IReadOnlyList<Submission> bulk) => bulks.Add(bulk);
+    public void Bundle(IReadOnlyList<Submission> bulk)
+    {
+        bulks.Add(bulk);
+        foreach (var submission in bulk)
+            submission.IsBundled = true;
+    }
 
     /// <summary>A result that a worker is about to report; its number goes with it.</summary>
     public JsonBytes Completing(string agent, TaskId task, int? attempt)
