@@ -1,7 +1,9 @@
 using Dispatch.Invariants;
+using Dispatch.Matching;
 using Dispatch.Sequencing;
 using Dispatch.Simulation.Disk;
 using Dispatch.Simulation.Time;
+using Dispatch.Tasks;
 
 namespace Dispatch.Simulation;
 
@@ -26,7 +28,8 @@ internal sealed class Broker : ISequencerObserver
         context = new SimContext(universe.Scheduler);
         Clock = new SimTimeProvider(universe.Scheduler, context, universe.Wall);
         Store = new SimStore(universe, Clock, random);
-        sequencer = new Sequencer(Store, universe.Weather.State, universe.Weather.Loop, Clock, random, this);
+        var loopClock = universe.Bug == Bug.TimersDie ? new SimTimeProvider(universe.Scheduler, context, universe.Wall, deafFrom: 5 * TimeSpan.TicksPerSecond) : Clock;
+        sequencer = new Sequencer(Store, universe.Weather.State, universe.Weather.Loop, loopClock, random, this);
         context.Post(_ => Observe(RunAsync()), null);
     }
 
@@ -73,6 +76,9 @@ internal sealed class Broker : ISequencerObserver
 
     /// <summary>When the broker last had a sign of life of the agent for certain, in ticks.</summary>
     public long SeenAt(string agent) => Math.Max(loadedAt, seen.GetValueOrDefault(agent));
+
+    /// <summary>True when the task waits for a sleeping agent just now.</summary>
+    public bool IsKeptForSleeper(TaskId id) => !IsDead && state?.Tasks.Find(id)?.Waking is not null;
 
     public void Freeze() => context.Freeze();
 
@@ -131,6 +137,8 @@ internal sealed class Broker : ISequencerObserver
     public void Loaded(State state)
     {
         this.state = state;
+        if (loadedAt == 0 && state.Agents.All.Any(agent => agent.Agent.Drained))
+            universe.Reached(Situation.DrainedAcrossRestart);
         loadedAt = universe.Scheduler.Ticks;
         seen.Clear();
         CheckState();
@@ -143,6 +151,8 @@ internal sealed class Broker : ISequencerObserver
             return;
         foreach (var fault in StateConsistency.Check(state))
             universe.Fail("state", fault);
+        foreach (var entry in state.Tasks.All.Take(5))
+            CheckExplanation(Explanation.Of(state, entry));
         if (state.Sequence != universe.Disk.Sequence)
             return;
 
@@ -155,6 +165,15 @@ internal sealed class Broker : ISequencerObserver
 
         if (live.Count != universe.Disk.Tasks.Values.Count(stored => !stored.Task.IsFinal))
             universe.Fail("I-14", $"There are {live.Count} live tasks in memory and another number on the disk.");
+    }
+
+    private void CheckExplanation(Explanation told)
+    {
+        if (told.Message.Length == 0 || told.Candidates.Count > state!.Agents.Count)
+            universe.Fail("explain", $"Task {told.Task.Id}: '{told.Message}' with {told.Candidates.Count} candidates.");
+        var waits = told.Task.Status == TaskState.Pending && told.Reason is not (WaitReason.Backoff or WaitReason.Waking);
+        if (waits && !state!.Matcher.HasWork && (told.Reason == WaitReason.None || told.Candidates.Any(agent => agent.Eligible)))
+            universe.Fail("explain", $"Task {told.Task.Id} waits ({told.Reason}), and could be given to {told.Candidates.FirstOrDefault(agent => agent.Eligible)?.Agent}.");
     }
 
     private async Task RunAsync()

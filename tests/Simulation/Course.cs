@@ -11,6 +11,9 @@ internal sealed class Course(Universe universe)
     /// <summary>The storm's longest duration, should the clients never get anything done. Milliseconds.</summary>
     private const long StormMs = 900_000;
 
+    /// <summary>By when the broker must be back after the storm; a store that hung may take a minute of it. Milliseconds.</summary>
+    private const long RecoveryMs = 120_000;
+
     public async Task RunAsync()
     {
         var supervising = universe.Nemesis.SuperviseAsync();
@@ -47,8 +50,15 @@ internal sealed class Course(Universe universe)
     /// <summary>With a broker that stays and agents that can do everything, each task must end in time (I-9).</summary>
     private async Task FairWeatherAsync()
     {
+        var patience = universe.Milliseconds + RecoveryMs;
         while (!(await universe.Edge.ExecuteAsync(new ReadStats())).IsAnswered)
         {
+            if (universe.Milliseconds > patience)
+            {
+                universe.Fail("I-22", $"The broker takes no requests {RecoveryMs} ms after everything was well again.");
+                return;
+            }
+
             if (universe.Broker!.IsDead)
                 universe.Broker = new Broker(universe, Dice.Of(universe.Seed, 20));
             await universe.DelayAsync(20);

@@ -20,8 +20,12 @@ internal sealed class Universe
 {
     private const int MostBatchesLost = 3;
 
+    // A day of virtual time: clocks are set by an hour at most, a few times.
+    private const long MostMs = 86_400_000;
+
     private readonly List<Batch> written = [];
     private readonly FindingList findings = new();
+    private readonly Sightings sightings;
     private LogChecker log;
     private string? violation;
 
@@ -40,6 +44,7 @@ internal sealed class Universe
         Nemesis = new Nemesis(this, Dice.Of(seed, 3));
         Edge = new Edge(this, Dice.Of(seed, 4));
         Planted = new PlantedBug(this, Dice.Of(seed, 5));
+        sightings = new Sightings(this);
         log = NewLog();
     }
 
@@ -117,6 +122,8 @@ internal sealed class Universe
         {
             while (!HasFailed && Scheduler.Step() && !(run.IsCompleted && Scheduler.Steps > 1))
             {
+                if (Milliseconds > MostMs)
+                    Fail("I-22", "The run does not come to its end.");
             }
 
             if (run.IsFaulted)
@@ -152,7 +159,7 @@ internal sealed class Universe
         }
 
         Ledger.NoteRemoved(before);
-        Sightings.Note(this, batch);
+        sightings.Note(batch);
         CheckLog(events);
     }
 

@@ -234,9 +234,12 @@ internal sealed class Requester(Universe universe, string name, Random random)
             return;
         var id = Known();
         var task = universe.Disk.Find(id)?.Task;
+        var kept = universe.Broker?.IsKeptForSleeper(id) ?? false;
         var reply = await universe.Edge.CancelAsync(random.Chance(0.7) ? task?.Requester ?? name : name, id);
         if (reply.Value is ChangeOutcome.Changed && task is { IsHeld: true })
             universe.Reached(Situation.CancelledWhileHeld);
+        if (kept && reply.Value is ChangeOutcome.Changed)
+            universe.Reached(Situation.CancelledWhileWaking);
     }
 
     private async Task PatchAsync()

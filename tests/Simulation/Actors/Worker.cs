@@ -18,6 +18,7 @@ internal sealed class Worker(Universe universe, string name, Random random)
     private readonly List<Job> ended = [];
     private AgentStatus status = AgentStatus.Ready;
     private bool isRegistered;
+    private Broker? broker;
     private int most = 1;
 
     private Weather Weather => universe.Weather;
@@ -90,6 +91,9 @@ internal sealed class Worker(Universe universe, string name, Random random)
             return;
         }
 
+        if (broker is not null && broker != universe.Broker && holding.Exists(held => universe.Disk.Find(held.Task) is { Task.Status: TaskState.Assigned }))
+            universe.Reached(Situation.ConfirmedAfterRestart);
+        broker = universe.Broker;
         for (var i = 0; i < reports.Count; i++)
             Take(reports[i], outcome.Reports[i]);
         foreach (var job in reported)

@@ -6,9 +6,11 @@ using Dispatch.Tasks;
 namespace Dispatch.Simulation.Checks;
 
 /// <summary>Sees rare situations in what a batch writes.</summary>
-internal static class Sightings
+internal sealed class Sightings(Universe universe)
 {
-    public static void Note(Universe universe, Batch batch)
+    private readonly HashSet<string> waking = new(StringComparer.Ordinal);
+
+    public void Note(Batch batch)
     {
         var assigned = 0;
         var timers = 0;
@@ -46,7 +48,7 @@ internal static class Sightings
                     break;
                 case TaskTimedOut e:
                     timers++;
-                    NoteTimeout(universe, e, batch);
+                    NoteTimeout(e, batch);
                     break;
                 case TaskReleased { NextAttemptAt: not null }:
                     universe.Reached(Situation.ReleasedWithPause);
@@ -67,7 +69,7 @@ internal static class Sightings
                     universe.Reached(Situation.DeadLetterOfRetries);
                     break;
                 case TaskUnmatched e:
-                    NoteUnmatched(universe, e.Reason);
+                    NoteUnmatched(e.Reason);
                     break;
                 case AgentOffline:
                     universe.Reached(Situation.WentOffline);
@@ -78,6 +80,9 @@ internal static class Sightings
                 case AgentDeregistered { Reason: "reaped" }:
                     universe.Reached(Situation.Reaped);
                     break;
+                case AgentRegistered when waking.Remove(happened.Subject):
+                    universe.Reached(Situation.RegisteredWhileWaking);
+                    break;
                 case AgentDeregistered:
                     (left ??= []).Add(happened.Subject);
                     break;
@@ -86,17 +91,22 @@ internal static class Sightings
                     break;
                 case AgentWakeRequested:
                     universe.Reached(Situation.WakeRequested);
+                    waking.Add(happened.Subject);
                     break;
                 case AgentWoken:
                     universe.Reached(Situation.Woken);
                     woken = [];
+                    waking.Remove(happened.Subject);
                     break;
                 case AgentWakeFailed:
                     universe.Reached(Situation.WakeFailed);
+                    waking.Remove(happened.Subject);
                     break;
             }
         }
 
+        if (batch.Tasks.Any(row => row.Task is { IsHeld: true, AvoidAgent: { } avoided } && avoided == row.Task.Assignee))
+            universe.Reached(Situation.AvoidedAgentTakenAnyway);
         foreach (var attempt in batch.Attempts)
         {
             var task = universe.Disk.Tasks.GetValueOrDefault(attempt.TaskNumber)?.Task;
@@ -110,7 +120,7 @@ internal static class Sightings
             universe.Reached(Situation.DueLimitReached);
     }
 
-    private static void NoteTimeout(Universe universe, TaskTimedOut timeout, Batch batch)
+    private void NoteTimeout(TaskTimedOut timeout, Batch batch)
     {
         if (timeout.Error.StartsWith("The deadline", StringComparison.Ordinal))
         {
@@ -122,7 +132,7 @@ internal static class Sightings
         universe.Reached(attempt is { StartedAt: > 0 } ? Situation.TimedOutRunning : Situation.TimedOutUnstarted);
     }
 
-    private static void NoteUnmatched(Universe universe, WaitReason reason)
+    private void NoteUnmatched(WaitReason reason)
     {
         switch (reason)
         {

@@ -151,7 +151,8 @@ internal sealed class SimTimer(SimScheduler scheduler, SimContext context, Timer
 }
 
 /// <summary>The two clocks: a monotonic one, which only the scheduler moves, and a wall clock that can be set.</summary>
-internal sealed class SimTimeProvider(SimScheduler scheduler, SimContext context, WallClock wall) : TimeProvider
+/// <param name="deafFrom">Planted: timers made at this many ticks or later never fire.</param>
+internal sealed class SimTimeProvider(SimScheduler scheduler, SimContext context, WallClock wall, long deafFrom = long.MaxValue) : TimeProvider
 {
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
 
@@ -164,7 +165,7 @@ internal sealed class SimTimeProvider(SimScheduler scheduler, SimContext context
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         var timer = new SimTimer(scheduler, context, callback, state);
-        timer.Change(dueTime, period);
+        timer.Change(scheduler.Ticks < deafFrom ? dueTime : Timeout.InfiniteTimeSpan, period);
         return timer;
     }
 }
