@@ -17,6 +17,7 @@ public sealed class CrashRun : IDisposable
     private const int LongRoundEvery = 7;
     private const int DoubleKillEvery = 5;
     private const int SpotChecks = 200;
+    private static readonly TimeSpan AimLimit = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(45);
     private static readonly TimeSpan DrainLook = TimeSpan.FromMilliseconds(50);
 
@@ -116,6 +117,9 @@ public sealed class CrashRun : IDisposable
             if (isLong)
                 _crowd.FallSilent();
             await Task.Delay(isLong ? LeaseMs + 1_000 : _random.Next(20, 1_501), cancel);
+            // Half of the kills come at any moment, half right after an acknowledgement, where a broken promise is nearest.
+            if (_random.Next(2) == 0)
+                await Task.WhenAny(_crowd.NextAcknowledgementAsync(), Task.Delay(AimLimit, cancel));
 
             await RestartAsync(twice: (_kills + 1) % DoubleKillEvery == 0, cancel);
             _kills++;
