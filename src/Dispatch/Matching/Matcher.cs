@@ -44,6 +44,12 @@ public sealed class Matcher
     /// <summary>Tasks that could be given out now.</summary>
     public long Waiting { get; private set; }
 
+    /// <summary>Every line, those without tasks too.</summary>
+    internal IReadOnlyCollection<WaitingLine> Lines => lines.Values;
+
+    /// <summary>The agents of a tier (ready, sleeping, busy) that have a free place.</summary>
+    internal LoadLevels FreeAgents(int tier) => tiers[tier];
+
     private long AgingMs => state.Options.AgingMs;
 
     // ---- told of moves -------------------------------------------------------------------------------------------------
