@@ -17,8 +17,10 @@ public sealed class CrashRun : IDisposable
     private const int LongRoundEvery = 7;
     private const int DoubleKillEvery = 5;
     private const int SpotChecks = 200;
+    private static readonly TimeSpan AimLimit = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan WarmUpLimit = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(45);
-    private static readonly TimeSpan DrainLook = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(50);
 
     private readonly CrashOptions _options;
     private readonly TextWriter _output;
@@ -66,6 +68,7 @@ public sealed class CrashRun : IDisposable
         {
             await _output.WriteLineAsync($"ready after {(await _broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
             _crowd.Start(_endOfLoad.Token);
+            await WarmUpAsync(life.Token);
             var wentWell = await KillAgainAndAgainAsync(life.Token);
             snapshot = await SettleAsync(wentWell, life.Token);
             await _broker.StopAsync(life.Token);
@@ -105,6 +108,18 @@ public sealed class CrashRun : IDisposable
         _endOfLoad.Dispose();
     }
 
+    /// <summary>Waits until the load is under way, so that even the first kill on a busy machine hits one.</summary>
+    private async Task WarmUpAsync(CancellationToken cancel)
+    {
+        _crowd.Budget.Add(_options.TasksPerKill);
+        var began = Stopwatch.GetTimestamp();
+        while (_acknowledged.Count < _options.TasksPerKill / 2 && _crowd.Fault is null && Stopwatch.GetElapsedTime(began) < WarmUpLimit)
+        {
+            await Task.Delay(Glance, cancel);
+            _acknowledged.UnionWith(_crowd.TakeAcknowledged());
+        }
+    }
+
     /// <summary>Returns false when something was found that makes further kills pointless.</summary>
     private async Task<bool> KillAgainAndAgainAsync(CancellationToken cancel)
     {
@@ -116,6 +131,9 @@ public sealed class CrashRun : IDisposable
             if (isLong)
                 _crowd.FallSilent();
             await Task.Delay(isLong ? LeaseMs + 1_000 : _random.Next(20, 1_501), cancel);
+            // Half of the kills come at any moment, half right after an acknowledgement, where a broken promise is nearest.
+            if (_random.Next(2) == 0)
+                await Task.WhenAny(_crowd.NextAcknowledgementAsync(), Task.Delay(AimLimit, cancel));
 
             await RestartAsync(twice: (_kills + 1) % DoubleKillEvery == 0, cancel);
             _kills++;
@@ -179,7 +197,7 @@ public sealed class CrashRun : IDisposable
         var began = Stopwatch.GetTimestamp();
         int open;
         while ((open = await readback.CountOpenAsync(cancel)) > 0 && Stopwatch.GetElapsedTime(began) < DrainLimit && _crowd.Fault is null)
-            await Task.Delay(DrainLook, cancel);
+            await Task.Delay(Glance, cancel);
         await _crowd.StopAsync();
         await _output.WriteLineAsync(
             $"drained in {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s{(open > 0 ? $", {open} tasks left open" : "")}; reading everything back");

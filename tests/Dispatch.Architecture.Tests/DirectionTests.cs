@@ -24,6 +24,7 @@ public sealed class DirectionTests
         ["Agents"] = ["Events", "Tasks", "Matching", "Sequencing"],
         ["Matching"] = ["Events", "Tasks", "Agents", "Sequencing"],
         ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];
@@ -82,7 +83,7 @@ public sealed class DirectionTests
         var hidden = Assemblies.Core.GetType($"Dispatch.Sequencing.{part}", throwOnError: true)!;
 
         var users = Assemblies.Core.GetTypes()
-            .Where(type => Uses.Written(type).Name != "Sequencer" && Uses.Written(type) != hidden && Uses.TypesUsedBy(type).Contains(hidden))
+            .Where(type => Uses.Written(type).Name != "Sequencer" && Uses.Written(type) != hidden && FolderOf(type) != "Invariants" && Uses.TypesUsedBy(type).Contains(hidden))
             .Select(type => Uses.Written(type).FullName)
             .Distinct();
 

@@ -25,9 +25,22 @@ public sealed class WorkItem(DispatchTask task, Action<TaskProgress>? progress =
     /// Says how far the work is. Returns at once: the worker sends the latest progress when it can, so that a broker that is away
     /// does not hold up the work.
     /// </summary>
-    /// <param name="percent">0 to 100.</param>
-    public void ReportProgress(double? percent = null, string? message = null, JsonElement? data = null) =>
-        progress?.Invoke(new TaskProgress { Percent = percent, Message = message, Data = data });
+    /// <param name="percent">0 to 100; what is outside is taken as the nearer end.</param>
+    /// <param name="message">For a person; cut after 1,000 characters.</param>
+    /// <param name="data">A JSON object.</param>
+    /// <exception cref="ArgumentException"><paramref name="data"/> is no JSON object, or <paramref name="percent"/> is not a number.</exception>
+    public void ReportProgress(double? percent = null, string? message = null, JsonElement? data = null)
+    {
+        if (percent is double.NaN)
+            throw new ArgumentException("The percentage is not a number.", nameof(percent));
+        var said = new TaskProgress
+        {
+            Percent = percent is { } given ? Math.Clamp(given, 0, 100) : null,
+            Message = Wording.Shortened(message, Wording.MostOfMessage),
+            Data = Wording.Object(data, nameof(data)),
+        };
+        progress?.Invoke(said);
+    }
 
     internal void Stopped(StopCause cause, string? reason) => stop ??= new StopNote(cause, reason);
 
@@ -40,7 +53,7 @@ public enum StopCause
     /// <summary>It is not.</summary>
     None,
 
-    /// <summary>The broker no longer wants the task: it was cancelled or its time is up.</summary>
+    /// <summary>The broker no longer wants the task from this worker: it was cancelled, its time is up, or it was taken back.</summary>
     Cancelled,
 
     /// <summary>The attempt is no longer this worker's; nothing it reports will count.</summary>

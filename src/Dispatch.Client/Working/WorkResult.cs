@@ -12,24 +12,47 @@ public abstract record WorkResult
     /// <summary>The work is done.</summary>
     /// <param name="result">What was made, a JSON object; null: nothing to show.</param>
     /// <param name="usage">What it cost, a JSON object.</param>
-    public static WorkResult Complete(JsonElement? result = null, JsonElement? usage = null) => new Completed(result, usage);
+    /// <exception cref="ArgumentException">An argument is no JSON object.</exception>
+    public static WorkResult Complete(JsonElement? result = null, JsonElement? usage = null) =>
+        new Completed(Wording.Object(result, nameof(result)), Wording.Object(usage, nameof(usage)));
 
     /// <summary>The work failed.</summary>
-    /// <param name="error">Why, for a person.</param>
+    /// <param name="error">Why, for a person; cut after 8,000 characters.</param>
     /// <param name="retryable">Whether another attempt makes sense; false ends the task.</param>
-    /// <param name="retryAfter">Not before this pause; null: the broker's own backoff.</param>
+    /// <param name="retryAfter">Not before this pause, at most a day; null: the broker's own backoff.</param>
     /// <param name="usage">What it cost, a JSON object.</param>
-    public static WorkResult Fail(string error, bool retryable = true, TimeSpan? retryAfter = null, JsonElement? usage = null) =>
-        new Failed(error, retryable, retryAfter, usage);
+    /// <exception cref="ArgumentException"><paramref name="usage"/> is no JSON object, or <paramref name="retryAfter"/> is out of range.</exception>
+    public static WorkResult Fail(string error, bool retryable = true, TimeSpan? retryAfter = null, JsonElement? usage = null)
+    {
+        if (retryAfter < TimeSpan.Zero || retryAfter > TimeSpan.FromDays(1))
+            throw new ArgumentException("The pause must be between zero and a day.", nameof(retryAfter));
+        var said = string.IsNullOrWhiteSpace(error) ? "The worker gave no reason." : error;
+        return new Failed(Wording.Shortened(said, Wording.MostOfError), retryable, retryAfter, Wording.Object(usage, nameof(usage)));
+    }
 
     /// <summary>The work was not done and goes back to the queue, at no cost in attempts.</summary>
     public static WorkResult Release() => Released.Instance;
 
     /// <summary>The work is done.</summary>
-    public sealed record Completed(JsonElement? Result, JsonElement? Usage) : WorkResult;
+    public sealed record Completed : WorkResult
+    {
+        internal Completed(JsonElement? result, JsonElement? usage) => (Result, Usage) = (result, usage);
+
+        public JsonElement? Result { get; }
+        public JsonElement? Usage { get; }
+    }
 
     /// <summary>The work failed.</summary>
-    public sealed record Failed(string Error, bool Retryable, TimeSpan? RetryAfter, JsonElement? Usage) : WorkResult;
+    public sealed record Failed : WorkResult
+    {
+        internal Failed(string error, bool retryable, TimeSpan? retryAfter, JsonElement? usage) =>
+            (Error, Retryable, RetryAfter, Usage) = (error, retryable, retryAfter, usage);
+
+        public string Error { get; }
+        public bool Retryable { get; }
+        public TimeSpan? RetryAfter { get; }
+        public JsonElement? Usage { get; }
+    }
 
     /// <summary>The work was handed back.</summary>
     public sealed record Released : WorkResult

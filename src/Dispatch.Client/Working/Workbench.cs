@@ -57,11 +57,13 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
                 record.Note(s => s with { Duplicates = s.Duplicates + 1 });
                 continue;
             }
-            if (holds.Values.FirstOrDefault(other => other.Key.TaskId == task.Id && !other.Gone) is { } other)
+            if (holds.Values.Where(other => other.Key.TaskId == task.Id && !other.Gone).MaxBy(other => other.Key.Attempt) is { } other)
             {
                 if (other.Key.Attempt > task.Attempt)
                     continue;
-                Lose(other, StopCause.LeaseLost, "A newer attempt was delivered.");
+                // With its last word on the way, the next attempt may well come of that: the answer will tell.
+                if (other.Final is null)
+                    Lose(other, StopCause.LeaseLost, "A newer attempt was delivered.");
             }
             var hold = new Hold(task, progressed);
             holds.Add(key, hold);
@@ -200,7 +202,8 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
     {
         if (!holds.TryGetValue(new HoldKey(cancelled.TaskId, cancelled.Attempt), out var hold) || hold.Gone || hold.Final is not null)
             return;
-        Lose(hold, StopCause.Cancelled, cancelled.Reason);
+        // That it is not held is all the broker can say to a claim; why it is not was told in another answer, or lost with one.
+        Lose(hold, cancelled.Reason == "not_held" ? StopCause.LeaseLost : StopCause.Cancelled, cancelled.Reason);
     }
 
     /// <summary>The broker has forgotten this agent, and with it whatever it held.</summary>
@@ -216,6 +219,11 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
         {
             case "accepted" or "unchanged":
                 Accepted(hold, report);
+                break;
+            case "stale" or "unknown" when hold.Final is not null && !ReferenceEquals(report, hold.Final):
+                // After a lost answer the batch is said again, and a start said after the end is stale; the last word's own answer counts.
+                hold.ProgressAnswered(report);
+                hold.Started = null;
                 break;
             case "stale" or "unknown":
                 Lose(hold, StopCause.LeaseLost, answer.Error ?? (answer.Status == "stale" ? "The attempt is over." : "The broker does not know the task."));
@@ -253,7 +261,7 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
             return;
         // The task must not hang until its time-out because its result cannot be said; that the worker failed to say it can.
         if (report.Outcome == ReportOutcome.Completed)
-            hold.Final = hold.Report(ReportOutcome.Failed) with { Error = "The broker refused the result: " + Shortened(detail), Retryable = false };
+            hold.Final = hold.Report(ReportOutcome.Failed) with { Error = "The broker refused the result: " + Wording.Shortened(detail, 200), Retryable = false };
         else if (report is { Outcome: ReportOutcome.Failed } && report.Error != RefusedFailure)
             hold.Final = hold.Report(ReportOutcome.Failed) with { Error = RefusedFailure, Retryable = report.Retryable };
         else
@@ -261,8 +269,6 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
     }
 
     private const string RefusedFailure = "The worker failed, and the broker refused the details.";
-
-    private static string Shortened(string detail) => detail.Length <= 200 ? detail : detail[..200] + "...";
 
     private void Lose(Hold hold, StopCause cause, string? reason)
     {

@@ -290,7 +290,7 @@ internal sealed class WorkerRun
         {
             polling = false;
             Answered(began);
-            emptyPolls = answer.Tasks.Count == 0 && Now - began < HardlyHeld ? emptyPolls + 1 : 0;
+            emptyPolls = answer.Tasks.Count + answer.Cancelled.Count == 0 && Now - began < HardlyHeld ? emptyPolls + 1 : 0;
             pollNotBefore = emptyPolls > 2 ? Now + pollPauses.Pause(emptyPolls - 2) : TimeSpan.Zero;
             TakeIn(answer, number);
         }, failure =>

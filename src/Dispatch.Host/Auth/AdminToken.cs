@@ -35,7 +35,10 @@ public sealed class AdminToken
     /// <summary>Where the token is kept in a data directory when none is configured.</summary>
     public static string PathIn(string dataDirectory) => Path.Combine(dataDirectory, FileName);
 
-    /// <summary>Finds the token, or makes it. The data directory is made too, for its owner only.</summary>
+    /// <summary>
+    /// Finds the token, or makes it; the data directory too, for its owner only. Call it while holding the lock of the store in that
+    /// directory: of two brokers that start at once, one must be the first.
+    /// </summary>
     /// <exception cref="AdminTokenException">The file can't be read or written, is empty, or others can read it.</exception>
     public static AdminToken Open(DispatchConfig config)
     {
@@ -88,31 +91,21 @@ public sealed class AdminToken
     private static AdminToken Make(string path)
     {
         string secret = TokenText.MakeForAdmin();
-        string unfinished = $"{path}.{Environment.ProcessId}.new";
-        try
-        {
-            // A left-over of that name would keep its own mode.
-            System.IO.File.Delete(unfinished);
-            var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-            if (!OperatingSystem.IsWindows())
-                options.UnixCreateMode = OwnerOnly;
-            using (var stream = new FileStream(unfinished, options))
-            {
-                stream.Write(System.Text.Encoding.ASCII.GetBytes(secret + "\n"));
-                stream.Flush(flushToDisk: true);
-            }
+        string unfinished = path + ".new";
 
-            // Does not replace: of two brokers that start at once on one directory, both use the first one's token.
-            System.IO.File.Move(unfinished, path, overwrite: false);
-            return new AdminToken(secret, path, isNew: true);
-        }
-        catch (IOException) when (System.IO.File.Exists(path))
+        // A left-over of a crash would keep its own mode.
+        System.IO.File.Delete(unfinished);
+        var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = OwnerOnly;
+        using (var stream = new FileStream(unfinished, options))
         {
-            return Read(path);
+            stream.Write(System.Text.Encoding.ASCII.GetBytes(secret + "\n"));
+            stream.Flush(flushToDisk: true);
         }
-        finally
-        {
-            System.IO.File.Delete(unfinished);
-        }
+
+        // Whole or not at all: a crash in between leaves no empty token.
+        System.IO.File.Move(unfinished, path, overwrite: false);
+        return new AdminToken(secret, path, isNew: true);
     }
 }

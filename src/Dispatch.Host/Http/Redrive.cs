@@ -18,7 +18,8 @@ internal static class Redrive
                 return new ChangeOutcome.NotLive();
             if (!stored.Task.IsFinal)
                 return new ChangeOutcome.WrongState(stored.Task.Status);
-            var outcome = await sequencer.ExecuteAsync(new RetryTask(stored, facts.AsOf) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
+            var dependencies = stored.Task.DependsOn.Length == 0 ? null : await store.FindFactsAsync(stored.Task.DependsOn, [], cancel);
+            var outcome = await sequencer.ExecuteAsync(new RetryTask(stored, facts.AsOf) { Facts = dependencies, Caller = caller.Agent, ByAdmin = caller.IsAdmin });
             if (outcome is not ChangeOutcome.NeedsFacts)
                 return outcome;
         }

@@ -56,8 +56,7 @@ internal sealed class BatchWriter
             "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key) VALUES (?, ?, ?, ?, ?, ?)");
         insertLabel = connection.Prepare("INSERT OR IGNORE INTO task_labels (label, number) VALUES (?, ?)");
         deleteLabel = connection.Prepare("DELETE FROM task_labels WHERE label = ? AND number = ?");
-        insertAttempt = connection.Prepare(
-            "INSERT INTO attempts (number, attempt, agent, outcome, assigned_at, started_at, ended_at, error, result, usage) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+        insertAttempt = connection.Prepare(AttemptRows.Insert);
         insertKey = connection.Prepare("INSERT INTO idempotency (caller, key, body_hash, number) VALUES (?, ?, ?, ?)");
         deleteKey = connection.Prepare("DELETE FROM idempotency WHERE caller = ? AND key = ? AND number = ?");
         requesterOf = connection.Prepare("SELECT requester FROM tasks WHERE number = ?");
@@ -222,18 +221,7 @@ internal sealed class BatchWriter
 
     private void WriteAttempt(Batch batch, EndedAttempt attempt)
     {
-        insertAttempt.Bind(1, attempt.TaskNumber);
-        insertAttempt.Bind(2, (long)attempt.Attempt);
-        insertAttempt.Bind(3, attempt.Agent);
-        insertAttempt.BindText(4, Words.Outcome.Word((int)attempt.Outcome));
-        insertAttempt.Bind(5, attempt.AssignedAt);
-        if (attempt.StartedAt != 0)
-            insertAttempt.Bind(6, attempt.StartedAt);
-        insertAttempt.Bind(7, attempt.EndedAt);
-        insertAttempt.Bind(8, attempt.Error);
-        if (attempt.Result is not null && !IsResultTold(batch, attempt))
-            insertAttempt.Bind(9, attempt.Result);
-        insertAttempt.Bind(10, attempt.Usage);
+        AttemptRows.Bind(insertAttempt, attempt, withResult: attempt.Result is not null && !IsResultTold(batch, attempt));
         insertAttempt.Execute();
     }
 

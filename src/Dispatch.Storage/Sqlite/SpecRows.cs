@@ -1,4 +1,5 @@
 using Dispatch.Events;
+using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
@@ -51,7 +52,18 @@ internal sealed class SpecRows
         }
     }
 
-    internal JsonBytes? FindResult(WorkTask task) =>
+    /// <summary>The task with what it says and its result.</summary>
+    /// <exception cref="FormatException">Nothing tells what it says.</exception>
+    internal StoredTask Complete(WorkTask task) => new(
+        task, Find(task.Number) ?? throw new FormatException($"Task {task.Id} (number {task.Number}) has neither a payload nor an event of its creation."),
+        FindResult(task));
+
+    /// <summary>The attempt with its result, if it completed with one.</summary>
+    /// <param name="lastSequence">Of the task's last event.</param>
+    internal EndedAttempt Complete(EndedAttempt attempt, long lastSequence) =>
+        attempt is { Outcome: AttemptOutcome.Completed, Result: null } ? attempt with { Result = FindTold(lastSequence) } : attempt;
+
+    private JsonBytes? FindResult(WorkTask task) =>
         task.Status == TaskState.Completed ? FindKept(task.Number, task.Attempt) ?? FindTold(task.LastSequence) : null;
 
     private JsonBytes? FindKept(long number, int attempt)
@@ -64,7 +76,7 @@ internal sealed class SpecRows
     }
 
     /// <summary>The result in the completion that ends the task's history, which is all but always its last event.</summary>
-    internal JsonBytes? FindTold(long sequence)
+    private JsonBytes? FindTold(long sequence)
     {
         while (sequence != 0)
         {

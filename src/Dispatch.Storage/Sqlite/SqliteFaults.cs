@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 
@@ -30,6 +31,14 @@ internal static class SqliteFaults
         };
         return new StoreException(fault, $"{what} ({refusal.Message})", refusal);
     }
+
+    /// <summary>True for what can go wrong in reading rows: SQLite refuses, or a row can't be understood.</summary>
+    internal static bool IsOfStore(Exception refusal) =>
+        refusal is SqliteException or FormatException or JsonException or OverflowException or KeyNotFoundException;
+
+    internal static StoreException TranslateAny(Exception refusal, string path) => refusal is SqliteException sqlite
+        ? Translate(sqlite, path)
+        : new StoreException(StoreFault.Corrupt, $"{path} holds a row that this release can't read. ({refusal.Message})", refusal);
 
     /// <summary>The same for the files beside the database: the directory and the lock file.</summary>
     internal static StoreException Translate(Exception refusal, string path) => refusal switch

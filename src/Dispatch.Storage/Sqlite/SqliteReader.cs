@@ -36,8 +36,7 @@ internal sealed class SqliteReader : IDisposable
         lastSequence = connection.Prepare("SELECT max(sequence) FROM events");
         taskById = connection.Prepare($"SELECT {TaskColumns.List} FROM tasks WHERE id = ?");
         tasksFrom = connection.Prepare($"SELECT {TaskColumns.List} FROM tasks WHERE number > ? ORDER BY number LIMIT ?");
-        attemptsOf = connection.Prepare(
-            "SELECT attempt, agent, outcome, assigned_at, started_at, ended_at, error, result, usage FROM attempts WHERE number = ? ORDER BY attempt");
+        attemptsOf = connection.Prepare($"SELECT {AttemptRows.Columns} FROM attempts WHERE number = ? ORDER BY attempt");
         eventAt = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence = ?");
         eventsAfter = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?");
         lastEventOf = connection.Prepare("SELECT last_sequence FROM tasks WHERE number = ?");
@@ -64,7 +63,7 @@ internal sealed class SqliteReader : IDisposable
         taskById.Bind(1, id.Value);
         var task = taskById.Step() ? tasks.Read(taskById) : null;
         taskById.Reset();
-        return task is null ? null : WithWords(task);
+        return task is null ? null : specs.Complete(task);
     }
 
     internal TaskSpec?[] FindSpecs(IReadOnlyList<long> numbers) => [.. numbers.Select(specs.Find)];
@@ -82,7 +81,7 @@ internal sealed class SqliteReader : IDisposable
         }
 
         found.Sort(static (one, other) => other.Number.CompareTo(one.Number));
-        return [.. found.Take(query.Limit).Select(WithWords)];
+        return [.. found.Take(query.Limit).Select(specs.Complete)];
     }
 
     internal List<EndedAttempt> ListAttempts(long taskNumber)
@@ -90,18 +89,12 @@ internal sealed class SqliteReader : IDisposable
         var found = new List<EndedAttempt>();
         attemptsOf.Bind(1, taskNumber);
         while (attemptsOf.Step())
-        {
-            var row = attemptsOf;
-            found.Add(new EndedAttempt(
-                taskNumber, row.Int32(0), row.Text(1), Words.Outcome.Parse(row.Utf8(2)), row.Int64(3), row.Int64(4), row.Int64(5),
-                row.NullableText(6), row.NullableJson(7), row.NullableJson(8)));
-        }
-
+            found.Add(AttemptRows.Read(attemptsOf));
         attemptsOf.Reset();
 
-        // A completion ends the last attempt there is, and its event has the result.
-        if (found is [.., { Outcome: AttemptOutcome.Completed, Result: null } last])
-            found[^1] = last with { Result = specs.FindTold(LastSequenceOf(taskNumber)) };
+        // A completion ends the last attempt there is.
+        if (found.Count > 0)
+            found[^1] = specs.Complete(found[^1], LastSequenceOf(taskNumber));
         return found;
     }
 
@@ -184,7 +177,7 @@ internal sealed class SqliteReader : IDisposable
         }
 
         tasksFrom.Reset();
-        return ([.. expired.Select(WithWords)], onlyYounger || examined < examine ? 0 : last);
+        return ([.. expired.Select(specs.Complete)], onlyYounger || examined < examine ? 0 : last);
     }
 
     /// <summary>What SQLite finds wrong with the file; empty when it is sound.</summary>
@@ -202,10 +195,6 @@ internal sealed class SqliteReader : IDisposable
     }
 
     public void Dispose() => connection.Dispose();
-
-    private StoredTask WithWords(WorkTask task) => new(
-        task, specs.Find(task.Number) ?? throw new FormatException($"Task {task.Id} (number {task.Number}) has neither a payload nor an event of its creation."),
-        specs.FindResult(task));
 
     private long LastSequenceOf(long taskNumber)
     {

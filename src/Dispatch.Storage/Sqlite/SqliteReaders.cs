@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 
@@ -52,14 +51,11 @@ internal sealed class SqliteReaders(SqliteStoreOptions options) : IDisposable
             reader = null;
             return result;
         }
-        catch (SqliteException refusal)
+        catch (Exception refusal) when (SqliteFaults.IsOfStore(refusal))
         {
-            cancel.ThrowIfCancellationRequested();
-            throw SqliteFaults.Translate(refusal, options.Path);
-        }
-        catch (Exception misread) when (misread is FormatException or JsonException or OverflowException or KeyNotFoundException)
-        {
-            throw new StoreException(StoreFault.Corrupt, $"{options.Path} holds a row that this release can't read. ({misread.Message})", misread);
+            if (refusal is SqliteException { IsInterrupted: true })
+                cancel.ThrowIfCancellationRequested();
+            throw SqliteFaults.TranslateAny(refusal, options.Path);
         }
         finally
         {

@@ -13,6 +13,7 @@ public sealed class SqliteStore : IStore
 {
     private static readonly TimeSpan ClosePatience = TimeSpan.FromSeconds(8);
 
+    private readonly SqliteStoreOptions options;
     private readonly SqliteReaders readers;
     private readonly SqliteWriter? writer;
     private readonly BrokerLock? brokerLock;
@@ -20,6 +21,7 @@ public sealed class SqliteStore : IStore
 
     private SqliteStore(SqliteStoreOptions options, SqliteWriter? writer, BrokerLock? brokerLock)
     {
+        this.options = options;
         readers = new SqliteReaders(options);
         this.writer = writer;
         this.brokerLock = brokerLock;
@@ -67,9 +69,6 @@ public sealed class SqliteStore : IStore
     public Task CommitAsync(Batch batch, long epoch, CancellationToken cancel) =>
         batch.IsEmpty ? Task.CompletedTask : Writer.CommitAsync(batch, cancel);
 
-    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) =>
-        Task.FromException<IStoreAudit>(new StoreException(StoreFault.Unavailable, "Audits are not read yet."));
-
     public Task ProbeAsync(CancellationToken cancel) => Writer.ProbeAsync(cancel);
 
     public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) =>
@@ -99,6 +98,12 @@ public sealed class SqliteStore : IStore
         long after, long finishedBefore, int examine, CancellationToken cancel) =>
         readers.ReadAsync(
             (after, finishedBefore, examine), static (reader, sweep) => reader.FindExpired(sweep.after, sweep.finishedBefore, sweep.examine), cancel);
+
+    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult<IStoreAudit>(SqliteAudit.Open(options));
+    }
 
     /// <summary>Reads the whole file and says what is damaged in it; empty when it is sound. Takes seconds per gigabyte.</summary>
     public Task<IReadOnlyList<string>> CheckIntegrityAsync(CancellationToken cancel) =>

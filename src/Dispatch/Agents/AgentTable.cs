@@ -25,7 +25,11 @@ public sealed class AgentTable
     internal void Load(IReadOnlyList<Agent> agents)
     {
         foreach (var agent in agents)
-            Seen(Add(agent));
+        {
+            var entry = Add(agent);
+            Seen(entry);
+            entry.LastSeenAt = 0;
+        }
     }
 
     /// <summary>A sign of life: the lease of everything it holds starts anew. Not an event; a restart gives one fresh lease.</summary>

@@ -40,8 +40,9 @@ public sealed record ExchangeWork(
             return null;
 
         var tasks = new List<GrantedTask>();
+        var confirmed = Confirmed(state, agent);
         if (!Resumed)
-            DeliverAgain(agent, tasks);
+            DeliverAgain(agent, confirmed, tasks);
         while (tasks.Count < Max && agent.Undelivered.TryDequeue(out var entry))
         {
             if (entry.Holder != agent || entry.Delivered || entry.Task.Status != TaskState.Assigned)
@@ -53,17 +54,29 @@ public sealed record ExchangeWork(
         return outcome with { Tasks = tasks, Revoked = Revoked(state, agent), Wake = agent.IsWaking, LeaseExpiresAt = state.Now + state.Options.LeaseMs };
     }
 
-    private void DeliverAgain(AgentEntry agent, List<GrantedTask> tasks)
+    // What it says it has it was sent, also by a broker that has been restarted since and does not know: it is not sent again.
+    private HashSet<TaskEntry>? Confirmed(State state, AgentEntry agent)
     {
-        HashSet<TaskId>? named = null;
+        HashSet<TaskEntry>? confirmed = null;
+        foreach (var held in Holding)
+        {
+            if (state.Tasks.Find(held.Task) is { } entry && entry.Task.IsHeldBy(Id, held.Attempt))
+            {
+                entry.Delivered = true;
+                (confirmed ??= []).Add(entry);
+            }
+        }
+
+        return confirmed;
+    }
+
+    private void DeliverAgain(AgentEntry agent, HashSet<TaskEntry>? confirmed, List<GrantedTask> tasks)
+    {
         foreach (var entry in agent.Held)
         {
             if (tasks.Count >= Max)
                 return;
-            if (!entry.Delivered || entry.Task.Status != TaskState.Assigned)
-                continue;
-            named ??= Holding.Select(held => held.Task).ToHashSet();
-            if (!named.Contains(entry.Task.Id))
+            if (entry.Delivered && entry.Task.Status == TaskState.Assigned && !(confirmed?.Contains(entry) ?? false))
                 tasks.Add(new GrantedTask(entry.Task, entry.Spec));
         }
     }
@@ -76,9 +89,10 @@ public sealed record ExchangeWork(
         {
             // An answer that told of it may have been lost, so what the worker believes is compared each time.
             var task = state.Tasks.Find(held.Task)?.Task;
-            var valid = task is not null && task.IsHeldBy(Id, held.Attempt);
+            if (task is not null && task.IsHeldBy(Id, held.Attempt))
+                continue;
             var reported = Reports.Any(report => report.Task == held.Task);
-            if (!valid && !reported && !revoked.Exists(known => known.Task == held.Task))
+            if (!reported && !revoked.Exists(known => known.Task == held.Task))
                 revoked.Add(new Revocation(held.Task, held.Attempt ?? task?.Attempt ?? 0, "not_held"));
         }
 

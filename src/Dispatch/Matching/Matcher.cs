@@ -32,6 +32,7 @@ public sealed class Matcher
     private readonly Stack<int> freeSlots = [];
 
     private readonly List<WaitingLine> touchedLines = [];
+    private readonly PriorityQueue<WaitingLine, (long Key, long Number, int Id)> byUrgency = new();
     private readonly List<TaskEntry> arrivals = [];
     private readonly List<AgentEntry> freed = [];
     private long version = 1;
@@ -42,6 +43,12 @@ public sealed class Matcher
 
     /// <summary>Tasks that could be given out now.</summary>
     public long Waiting { get; private set; }
+
+    /// <summary>Every line, those without tasks too.</summary>
+    internal IReadOnlyCollection<WaitingLine> Lines => lines.Values;
+
+    /// <summary>The agents of a tier (ready, sleeping, busy) that have a free place.</summary>
+    internal LoadLevels FreeAgents(int tier) => tiers[tier];
 
     private long AgingMs => state.Options.AgingMs;
 
@@ -153,18 +160,30 @@ public sealed class Matcher
 
         freed.Clear();
 
-        // What is left can only go to agents that were free all along and that no older line could use.
-        touchedLines.Sort(static (a, b) => a.Place != b.Place ? a.Place.CompareTo(b.Place) : a.Id.CompareTo(b.Id));
+        // What is left can only go to agents that were free all along and that no older line could use. After each task given out the
+        // line steps back behind those that are more urgent now.
+        byUrgency.Clear();
         foreach (var line in touchedLines)
         {
-            while (line.Count > 0)
+            if (line.Count > 0)
+                byUrgency.Enqueue(line, (line.Place.Key, line.Place.Number, line.Id));
+        }
+
+        while (byUrgency.TryPeek(out var line, out _))
+        {
+            if (given >= limit)
+                return true;
+            if (!TryGive(line, decision))
             {
-                if (given >= limit)
-                    return true;
-                if (!TryGive(line, decision))
-                    break;
-                given++;
+                byUrgency.Dequeue();
+                continue;
             }
+
+            given++;
+            if (line.Count == 0)
+                byUrgency.Dequeue();
+            else
+                byUrgency.DequeueEnqueue(line, (line.Place.Key, line.Place.Number, line.Id));
         }
 
         foreach (var line in touchedLines)
@@ -241,7 +260,8 @@ public sealed class Matcher
         return new MatchScore(match * availability * weight, match, availability, weight, agent.Active, agent.Agent.MaxConcurrent, candidates);
     }
 
-    internal long QueuedMs(TaskEntry entry) => state.Now - Math.Max(entry.Task.QueuedAt, entry.Task.NextAttemptAt);
+    // After the wall clock was set back a backoff ends before its time by that clock.
+    internal long QueuedMs(TaskEntry entry) => Math.Max(0, state.Now - Math.Max(entry.Task.QueuedAt, entry.Task.NextAttemptAt));
 
     private int Turn(int slot) => slot >= cursor ? slot - cursor : slot - cursor + slots.Count;
 
@@ -458,11 +478,15 @@ public sealed class Matcher
 
     private void TellUnmatched(Decision decision)
     {
+        // Those of one request mostly stand in one line, and the reason is the line's.
+        WaitingLine? looked = null;
+        var reason = WaitReason.None;
         foreach (var entry in arrivals)
         {
             if (entry.Line is not { } line)
                 continue;
-            var reason = WhyWaiting(line);
+            if (line != looked)
+                (looked, reason) = (line, WhyWaiting(line));
             if (reason == WaitReason.AllBusy || reason == entry.Told)
                 continue;
             entry.Told = reason;

@@ -43,8 +43,18 @@ internal sealed class WaitingLine(int id, Requirement needs, string? avoid)
         entry.Ticket++;
         Count++;
         ref var row = ref rows[entry.Task.Priority];
-        if (!row.TryAppend(new Slot(entry, entry.Ticket)))
-            returned.Enqueue(new Slot(entry, entry.Ticket), (entry.QueueKey(agingMs), entry.Task.Number));
+        if (row.TryAppend(new Slot(entry, entry.Ticket)))
+            return;
+
+        // One task moved to and fro between priorities would otherwise leave a slot behind each time.
+        if (returned.Count > (2 * Count) + 64)
+        {
+            var live = returned.UnorderedItems.Where(slot => slot.Element.IsLive).ToArray();
+            returned.Clear();
+            returned.EnqueueRange(live);
+        }
+
+        returned.Enqueue(new Slot(entry, entry.Ticket), (entry.QueueKey(agingMs), entry.Task.Number));
     }
 
     public void Remove(TaskEntry entry)

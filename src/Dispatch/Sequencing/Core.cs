@@ -10,11 +10,6 @@ namespace Dispatch.Sequencing;
 /// </summary>
 public sealed class Core
 {
-    /// <summary>Timers fired and tasks given out in one batch, so that a commit stays short; the rest goes into the next one.</summary>
-    public const int DueLimit = 2_000;
-
-    public const int MatchLimit = 5_000;
-
     private readonly Decision decision;
     private List<(Command Command, Answer Answer)> open = [];
 
@@ -62,7 +57,7 @@ public sealed class Core
     public ClosedBatch Close()
     {
         decision.Actor = "system";
-        for (var fired = 0; fired < DueLimit; fired++)
+        for (var fired = 0; fired < State.Options.DueLimit; fired++)
         {
             if ((State.Due.TakeDue(State.Elapsed) ?? State.WallDue.TakeDue(State.Now)) is not { } timer)
                 break;
@@ -70,7 +65,7 @@ public sealed class Core
             TaskEnding.ReleaseDependants(decision);
         }
 
-        State.Matcher.Run(decision, MatchLimit);
+        State.Matcher.Run(decision, State.Options.MatchLimit);
         foreach (var (_, answer) in open)
             answer.Conclude(State, decision);
 

@@ -27,6 +27,17 @@ public sealed record StateOptions
 
     /// <summary>A spec larger than this is never kept in memory while its task waits.</summary>
     public int SpecLimit { get; init; } = 2048;
+
+    // Not for a configuration file: a simulation makes them small to reach what a busy broker reaches by size.
+
+    /// <summary>Finished tasks, removed tasks and used keys that are remembered, each.</summary>
+    internal int RecentKept { get; init; } = 20_000;
+
+    /// <summary>Timers fired in one batch, so that a commit stays short; the rest goes into the next one.</summary>
+    internal int DueLimit { get; init; } = 2_000;
+
+    /// <summary>Tasks given out in one batch.</summary>
+    internal int MatchLimit { get; init; } = 5_000;
 }
 
 /// <summary>

@@ -72,26 +72,59 @@ public sealed record PatchTask(TaskId Task, byte? Priority, JsonBytes? Context, 
         outcome is ChangeOutcome.Changed && state.Tasks.Find(Task) is { } entry ? new ChangeOutcome.Changed(entry.Task, entry.Spec) : outcome;
 }
 
-/// <summary>Puts a failed, timed-out or cancelled task back with fresh attempts.</summary>
+/// <summary>
+/// Puts a failed, timed-out or cancelled task back with fresh attempts. One that never got as far as the queue waits for its time and its
+/// dependencies again; it is cancelled at once, as when it were submitted, if one of those has ended other than completed.
+/// </summary>
 /// <param name="Stored">The task as the store has it.</param>
 /// <param name="AsOf">The sequence number at which it was read.</param>
 public sealed record RetryTask(StoredTask Stored, long AsOf) : Command<ChangeOutcome>
 {
+    /// <summary>What the store knows about the task's dependencies; may be null when it has none.</summary>
+    public StoreFacts? Facts { get; init; }
+
     public override ChangeOutcome Decide(State state, Decision decision)
     {
         var task = Stored.Task;
         if (!Rights.MayChange(task, this))
             return new ChangeOutcome.Forbidden();
-        if (state.Tasks.Find(task.Id) is { } live)
+        if (state.Tasks.Find(task.Id) is { Task.IsFinal: false } live)
             return new ChangeOutcome.WrongState(live.Task.Status);
-        var window = state.Tasks.RecentlyLeft;
-        if (AsOf < window.Floor || (window.TryGet(task.Id, out var ended) && ended > AsOf) || !task.IsFinal)
+        if (state.Tasks.Find(task.Id) is not null || state.Tasks.IsOutOfDate(task.Id, Stored, AsOf) || !task.IsFinal)
             return new ChangeOutcome.NeedsFacts();
         if (task.Status == TaskState.Completed)
             return new ChangeOutcome.WrongState(task.Status);
 
+        var unmet = false;
+        string? broken = null;
+        foreach (var dependency in task.Attempt == 0 ? task.DependsOn : [])
+        {
+            var known = state.Tasks.Find(dependency)?.Task;
+            if (known is null)
+            {
+                var stored = Facts?.Tasks.GetValueOrDefault(dependency);
+                if (Facts is null || state.Tasks.IsOutOfDate(dependency, stored, Facts.AsOf))
+                    return new ChangeOutcome.NeedsFacts();
+                known = stored?.Task;
+            }
+
+            if (known is null)
+                broken ??= $"Dependency {dependency} is not kept any more; whether it completed is not known.";
+            else if (!known.IsFinal)
+                unmet = true;
+            else if (known.Status != TaskState.Completed)
+                broken ??= $"Dependency {dependency} ended as {TaskEnding.Word(known.Status)}.";
+        }
+
+        TaskState? start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null ? TaskState.Blocked : null;
         var entry = state.Tasks.Recall(Stored);
-        decision.Raise(entry.Task, new TaskRetried(0, decision.Now, Manual: true));
+        decision.Raise(entry.Task, new TaskRetried(0, decision.Now, Manual: true, start));
+        if (broken is not null)
+        {
+            decision.Raise(entry.Task, new TaskCancelled(broken));
+            decision.Ended.Enqueue(entry);
+        }
+
         return new ChangeOutcome.Changed(entry.Task, entry.Spec);
     }
 
@@ -113,12 +146,8 @@ public sealed record PruneTasks(IReadOnlyList<StoredTask> Expired, long AsOf) : 
 {
     public override int Decide(State state, Decision decision)
     {
-        var window = state.Tasks.RecentlyLeft;
-        if (AsOf < window.Floor)
-            return 0;
-
         var gone = Expired.Where(stored => stored.Task.IsFinal && state.Tasks.Find(stored.Task.Id) is null
-            && !(window.TryGet(stored.Task.Id, out var ended) && ended > AsOf)).ToList();
+            && !state.Tasks.IsOutOfDate(stored.Task.Id, stored, AsOf)).ToList();
         if (gone.Count == 0)
             return 0;
 

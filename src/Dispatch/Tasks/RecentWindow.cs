@@ -26,6 +26,13 @@ internal sealed class RecentWindow<TKey, TValue>(int capacity)
             values.Remove(oldest);
     }
 
+    /// <summary>Drops the keys whose value is gone: the store doesn't have them any more either.</summary>
+    public void Remove(Func<TValue, bool> gone)
+    {
+        foreach (var key in values.Where(known => gone(known.Value.Value)).Select(known => known.Key).ToList())
+            values.Remove(key);
+    }
+
     public bool TryGet(TKey key, out TValue value)
     {
         var found = values.TryGetValue(key, out var known);

@@ -68,27 +68,24 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
     {
         var requester = Caller!;
         var results = new SubmittedTask[Tasks.Count];
-        var ids = new TaskId[Tasks.Count];
         Dictionary<TaskId, int>? named = null;
+        HashSet<string>? keys = null;
         for (var i = 0; i < Tasks.Count; i++)
         {
+            if (Tasks.Count > 1 && Tasks[i].Spec.IdempotencyKey is { } key && !(keys ??= new(StringComparer.Ordinal)).Add(key))
+                return new SubmitOutcome.BadReference(i, "idempotency_key", $"The key '{key}' appears twice in this request.");
             if (FindRepeat(state, requester, Tasks[i], i) is { } found)
             {
                 if (found.Refused is not null)
                     return found.Refused;
                 results[i] = new SubmittedTask(found.Existing, false, null, null);
-                ids[i] = found.Existing;
             }
 
-            if (Tasks[i].Id is { } id)
-            {
-                ids[i] = id;
-                if (!(named ??= []).TryAdd(id, i))
-                    return new SubmitOutcome.BadReference(i, "id", $"The id {id} appears twice in this request.");
-            }
+            if (Tasks[i].Id is { } id && !(named ??= []).TryAdd(id, i))
+                return new SubmitOutcome.BadReference(i, "id", $"The id {id} appears twice in this request.");
         }
 
-        if (CheckReferences(state, named) is { } refused)
+        if (CheckReferences(state, named, results) is { } refused)
             return refused;
         if (OrderByDependency(named, out var order) is { } circle)
             return circle;
@@ -126,9 +123,10 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
             var identity = new IdempotencyKey(requester, key);
             if (!state.Tasks.RecentKeys.TryGet(identity, out var row))
             {
-                if (Facts is null || Facts.AsOf < state.Tasks.RecentKeys.Floor)
+                if (Facts is null || Facts.AsOf < state.Tasks.RecentKeys.Floor || Facts.AsOf < state.Tasks.RecentlyPruned.Floor)
                     return (default, new SubmitOutcome.NeedsFacts());
-                Facts.Keys.TryGetValue(identity, out row!);
+                if (Facts.Keys.TryGetValue(identity, out row!) && state.Tasks.RecentlyPruned.TryGet(row.TaskNumber, out var removed) && removed > Facts.AsOf)
+                    return (default, new SubmitOutcome.NeedsFacts());
             }
 
             if (row is not null)
@@ -142,9 +140,9 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
             return null;
         if (state.Tasks.Find(id) is { } live)
             return SameId(live.Task, live.Spec, task, index, requester);
-        if (Facts is null || Facts.AsOf < state.Tasks.RecentlyLeft.Floor || IsNewerThanFacts(state, id))
+        if (IsOutOfDate(state, id))
             return (default, new SubmitOutcome.NeedsFacts());
-        return Facts.Tasks.TryGetValue(id, out var stored) ? SameId(stored.Task, stored.Spec, task, index, requester) : null;
+        return Facts!.Tasks.TryGetValue(id, out var stored) ? SameId(stored.Task, stored.Spec, task, index, requester) : null;
     }
 
     private (TaskId, SubmitOutcome?)? SameId(WorkTask known, TaskSpec? spec, NewTask task, int index, string requester)
@@ -164,33 +162,55 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         return (known.Id, same ? null : new SubmitOutcome.IdTaken(index, known.Id));
     }
 
-    private bool IsNewerThanFacts(State state, TaskId id) => state.Tasks.RecentlyLeft.TryGet(id, out var ended) && ended > Facts!.AsOf;
+    private bool IsOutOfDate(State state, TaskId id) =>
+        Facts is null || state.Tasks.IsOutOfDate(id, Facts.Tasks.GetValueOrDefault(id), Facts.AsOf);
 
-    private SubmitOutcome? CheckReferences(State state, Dictionary<TaskId, int>? named)
+    private SubmitOutcome? CheckReferences(State state, Dictionary<TaskId, int>? named, SubmittedTask[] results)
     {
         for (var i = 0; i < Tasks.Count; i++)
         {
+            // A repeat was checked when it was taken in; what it refers to may have been removed since.
+            if (results[i].Id != default)
+                continue;
+
             var task = Tasks[i];
             for (var d = 0; d < task.DependsOn.Length; d++)
             {
-                if (Check(state, named, task.DependsOn[d], i, $"depends_on[{d}]") is { } refused)
+                if (Check(state, named, results, task.DependsOn[d], i, $"depends_on[{d}]") is { } refused)
                     return refused;
             }
 
-            if (task.Parent is { } parent && Check(state, named, parent, i, "parent_id") is { } missing)
+            if (task.Parent is { } parent && Check(state, named, results, parent, i, "parent_id") is { } missing)
                 return missing;
+            if (IsOwnAncestor(named, i))
+                return new SubmitOutcome.BadReference(i, "parent_id", "The task would be its own ancestor.");
         }
 
         return null;
     }
 
-    private SubmitOutcome? Check(State state, Dictionary<TaskId, int>? named, TaskId id, int index, string member)
+    // As with dependencies, only tasks of one request can form a circle. Most have no parent among them: one look each.
+    private bool IsOwnAncestor(Dictionary<TaskId, int>? named, int index)
     {
-        if ((named is not null && named.ContainsKey(id)) || state.Tasks.Find(id) is not null)
+        var at = index;
+        for (var step = 0; named is not null && step <= Tasks.Count; step++)
+        {
+            if (Tasks[at].Parent is not { } parent || !named.TryGetValue(parent, out at))
+                return false;
+            if (at == index)
+                return true;
+        }
+
+        return false;
+    }
+
+    private SubmitOutcome? Check(State state, Dictionary<TaskId, int>? named, SubmittedTask[] results, TaskId id, int index, string member)
+    {
+        if ((named is not null && named.TryGetValue(id, out var with) && results[with].Id == default) || state.Tasks.Find(id) is not null)
             return null;
-        if (Facts is null || Facts.AsOf < state.Tasks.RecentlyLeft.Floor || IsNewerThanFacts(state, id))
+        if (IsOutOfDate(state, id))
             return new SubmitOutcome.NeedsFacts();
-        return Facts.Tasks.ContainsKey(id) ? null : new SubmitOutcome.BadReference(index, member, $"There is no task {id}.");
+        return Facts!.Tasks.ContainsKey(id) ? null : new SubmitOutcome.BadReference(index, member, $"There is no task {id}.");
     }
 
     // Only tasks of one request can form a circle: everything else they refer to existed before them.

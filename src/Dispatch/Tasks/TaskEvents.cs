@@ -57,8 +57,11 @@ public sealed record TaskTimedOut(string? Agent, int Attempt, string Error) : Ta
     public static readonly EventKind Is = new("task.timed_out", "tasks", TaskEventJson.Default.TaskTimedOut);
 }
 
-/// <summary>The task waits again. <c>manual</c>: a person put a finished one back, with fresh attempts.</summary>
-public sealed record TaskRetried(int RetryCount, long NextAttemptAt, bool Manual) : TaskEvent(Is)
+/// <summary>
+/// The task waits again. <c>manual</c>: a person put a finished one back, with fresh attempts. <c>status</c> is there when it first waits for
+/// its time (<c>scheduled</c>) or its dependencies (<c>blocked</c>).
+/// </summary>
+public sealed record TaskRetried(int RetryCount, long NextAttemptAt, bool Manual, TaskState? Status = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.retried", "tasks", TaskEventJson.Default.TaskRetried);
 }

@@ -12,6 +12,9 @@ public sealed class TaskTable
 {
     private readonly State state;
     private readonly Dictionary<TaskId, TaskEntry> entries = [];
+
+    // Only a folded state keeps tasks until they are removed, and removal names them by number.
+    private readonly Dictionary<long, TaskId>? numbers;
     private readonly RequirementPool requirements = new();
     private readonly long[] totals = new long[9];
 
@@ -25,8 +28,10 @@ public sealed class TaskTable
     internal TaskTable(State state)
     {
         this.state = state;
-        RecentlyLeft = new RecentWindow<TaskId, long>(20_000);
-        RecentKeys = new RecentWindow<IdempotencyKey, IdempotencyRow>(20_000);
+        numbers = state.IsLive ? null : [];
+        RecentlyLeft = new RecentWindow<TaskId, long>(state.Options.RecentKept);
+        RecentlyPruned = new RecentWindow<long, long>(state.Options.RecentKept);
+        RecentKeys = new RecentWindow<IdempotencyKey, IdempotencyRow>(state.Options.RecentKept);
     }
 
     /// <summary>Tasks in each state, finished ones included, indexed by <see cref="TaskState"/>.</summary>
@@ -39,15 +44,26 @@ public sealed class TaskTable
     /// <summary>Tasks that finished lately, with the sequence of their end: what was read from the store before that is out of date.</summary>
     internal RecentWindow<TaskId, long> RecentlyLeft { get; }
 
+    /// <summary>Numbers of tasks that were removed lately, with the sequence of their removal.</summary>
+    internal RecentWindow<long, long> RecentlyPruned { get; }
+
     internal RecentWindow<IdempotencyKey, IdempotencyRow> RecentKeys { get; }
 
     public TaskEntry? Find(TaskId id) => entries.GetValueOrDefault(id);
+
+    /// <summary>True when what the store said about a task that is not in memory may have changed since.</summary>
+    /// <param name="stored">What it said; null: that there is none.</param>
+    /// <param name="asOf">The sequence number as of which it said so.</param>
+    internal bool IsOutOfDate(TaskId id, StoredTask? stored, long asOf) =>
+        asOf < RecentlyLeft.Floor || asOf < RecentlyPruned.Floor
+        || (RecentlyLeft.TryGet(id, out var ended) && ended > asOf)
+        || (stored is not null && RecentlyPruned.TryGet(stored.Task.Number, out var removed) && removed > asOf);
 
     internal void Load(IReadOnlyList<WorkTask> tasks, IReadOnlyList<long> stored)
     {
         for (var i = 0; i < totals.Length; i++)
             totals[i] = stored[i];
-        RecentlyLeft.Floor = RecentKeys.Floor = state.Sequence;
+        RecentlyLeft.Floor = RecentlyPruned.Floor = RecentKeys.Floor = state.Sequence;
         entries.EnsureCapacity(tasks.Count);
         foreach (var task in tasks)
             entries.Add(task.Id, new TaskEntry(task, null));
@@ -73,7 +89,7 @@ public sealed class TaskTable
     {
         if (data is TaskPruned prune)
         {
-            Prune(prune);
+            Prune(prune, happened.Sequence);
             return;
         }
 
@@ -121,7 +137,7 @@ public sealed class TaskTable
             var change = entry.Dirty!.Value;
             rows.Add(new TaskRow(entry.Task, change == RowChange.State ? null : entry.Spec, change));
             entry.Dirty = null;
-            if (state.IsLive && change != RowChange.State && entry.Spec is { } spec && !entry.Task.IsHeld)
+            if (state.IsLive && entry.Spec is { } spec && !entry.Task.IsHeld)
                 Thin(entry, spec);
         }
 
@@ -175,6 +191,7 @@ public sealed class TaskTable
         };
         var entry = new TaskEntry(task, spec);
         entries.Add(id, entry);
+        numbers?.Add(task.Number, id);
         Hold(entry, spec);
         totals[(int)task.Status]++;
         Mark(entry, RowChange.Insert);
@@ -196,6 +213,8 @@ public sealed class TaskTable
         totals[(int)before.Status]--;
         totals[(int)after.Status]++;
         Mark(entry, change);
+        if (state.IsLive && before.IsFinal && after.Status is TaskState.Blocked or TaskState.Scheduled)
+            AwaitDependencies(entry);
         Settle(entry, before, arrived: after.Status == TaskState.Pending && before.Status != TaskState.Pending);
     }
 
@@ -206,7 +225,7 @@ public sealed class TaskTable
         entry.Dirty = entry.Dirty is { } known && known > change ? known : change;
     }
 
-    private void Prune(TaskPruned prune)
+    private void Prune(TaskPruned prune, long sequence)
     {
         pruned.AddRange(prune.Numbers);
         totals[(int)TaskState.Completed] -= prune.Completed;
@@ -214,11 +233,19 @@ public sealed class TaskTable
         totals[(int)TaskState.Timeout] -= prune.Timeout;
         totals[(int)TaskState.Cancelled] -= prune.Cancelled;
         if (state.IsLive)
+        {
+            var gone = prune.Numbers.ToHashSet();
+            RecentKeys.Remove(row => gone.Contains(row.TaskNumber));
+            foreach (var number in prune.Numbers)
+                RecentlyPruned.Add(number, sequence, sequence);
             return;
+        }
 
-        var gone = prune.Numbers.ToHashSet();
-        foreach (var id in entries.Where(pair => gone.Contains(pair.Value.Task.Number)).Select(pair => pair.Key).ToList())
-            entries.Remove(id);
+        foreach (var number in prune.Numbers)
+        {
+            if (numbers!.Remove(number, out var id))
+                entries.Remove(id);
+        }
     }
 
     // ---- derived: who holds it, where it queues, when it is due ---------------------------------------------------------
@@ -249,8 +276,8 @@ public sealed class TaskTable
             state.Matcher.Refresh(waking);
         }
 
-        SettleQueue(entry, task, before, arrived);
         SettleTimers(entry, task, before);
+        SettleQueue(entry, task, before, arrived);
     }
 
     private void SettleHolder(TaskEntry entry, WorkTask task)
@@ -279,7 +306,7 @@ public sealed class TaskTable
 
     private void SettleQueue(TaskEntry entry, WorkTask task, WorkTask? before, bool arrived)
     {
-        var waits = task.Status == TaskState.Pending && task.NextAttemptAt <= state.Now && entry.Waking is null;
+        var waits = task.Status == TaskState.Pending && entry.Waking is null && entry.RunTimer is not { IsArmed: true };
         var moved = before is not null && (before.Priority != task.Priority || before.QueuedAt != task.QueuedAt);
         if (entry.Line is not null && (!waits || moved))
             state.Matcher.Dequeue(entry);
@@ -300,6 +327,10 @@ public sealed class TaskTable
                 var start = Math.Max(task.AssignedAt, task.StartedAt);
                 ArmRun(entry, Math.Clamp(start + task.TimeoutMs - state.Now, 0, task.TimeoutMs));
             }
+        }
+        else if (task.Status == TaskState.Pending && before is { Status: TaskState.Pending } && before.NextAttemptAt == task.NextAttemptAt)
+        {
+            // A backoff that runs goes on and one that ended stays so, wherever the wall clock has been set since.
         }
         else if (task.Status == TaskState.Pending && task.NextAttemptAt > state.Now)
         {
@@ -337,6 +368,9 @@ public sealed class TaskTable
     }
 
     // ---- specs in memory -----------------------------------------------------------------------------------------------
+
+    /// <summary>What the specs in memory take, in bytes.</summary>
+    internal long SpecBytes => specBytes;
 
     /// <summary>Puts the spec back that the store has, before an event changes it.</summary>
     internal void RestoreSpec(TaskEntry entry, TaskSpec spec)

@@ -20,7 +20,7 @@ public static class TaskTransitions
         (TaskTimedOut.Is, Waiting | Held, TaskState.Timeout),
         (TaskReleased.Is, Held, TaskState.Pending),
         (TaskReassigned.Is, Held, null),
-        (TaskRetried.Is, Final & ~(1 << (int)TaskState.Completed), TaskState.Pending),
+        (TaskRetried.Is, Final & ~(1 << (int)TaskState.Completed), null),
         (TaskCancelled.Is, Waiting | Held, TaskState.Cancelled),
         (TaskUpdated.Is, Waiting | Held, null),
         (TaskUnmatched.Is, 1 << (int)TaskState.Pending, null),
@@ -58,9 +58,9 @@ public static class TaskTransitions
         {
             Status = TaskState.Failed, CompletedAt = at, Error = e.Reason, RetryCount = e.RetryCount,
         },
-        TaskRetried { Manual: true } => Waits(task) with
+        TaskRetried { Manual: true } e => Waits(task) with
         {
-            RetryCount = 0, QueuedAt = at, NextAttemptAt = 0, Error = null, DeadLettered = false, LastOutcome = AttemptOutcome.None, LastAgent = null,
+            Status = e.Status ?? TaskState.Pending, RetryCount = 0, QueuedAt = at, NextAttemptAt = 0, Error = null, DeadLettered = false, LastOutcome = AttemptOutcome.None, LastAgent = null,
             Deadline = task.Deadline > at ? task.Deadline : 0,
         },
         TaskRetried e => Waits(task) with { RetryCount = e.RetryCount, NextAttemptAt = e.NextAttemptAt },

@@ -22,9 +22,9 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     private readonly Lock _log = new();
     private readonly CancellationTokenSource _died = new();
     private Process? _process;
-    private volatile bool _mayEnd;
+    private volatile bool _mayEnd = true;
 
-    /// <summary>Cancelled when the broker ends without having been told to.</summary>
+    /// <summary>Cancelled when the broker was ready and ends without having been told to.</summary>
     public CancellationToken Died => _died.Token;
 
     /// <summary>How a broker ended that ended by itself.</summary>
@@ -45,6 +45,9 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
             await Task.Delay(Look, cancel);
         }
 
+        _mayEnd = false;
+        if (process.HasExited)
+            throw new BrokerException(Epitaph);
         return Stopwatch.GetElapsedTime(began);
     }
 
@@ -126,7 +129,6 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
         process.ErrorDataReceived += (_, line) => Log(line.Data);
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
-        _mayEnd = false;
         process.EnableRaisingEvents = true;
         process.Exited += (_, _) =>
         {

@@ -14,6 +14,7 @@ public sealed class Crowd : IDisposable
     private readonly CancellationTokenSource _stopClients = new();
     private readonly CancellationTokenSource _stopWorkers = new();
     private readonly ConcurrentQueue<string> _acknowledged = new();
+    private TaskCompletionSource? _next;
 
     /// <param name="histories">Directory of the actors' files.</param>
     /// <param name="leaseMs">The broker's lease.</param>
@@ -21,7 +22,7 @@ public sealed class Crowd : IDisposable
     {
         var random = new Random(options.Seed);
         for (var number = 1; number <= options.Clients; number++)
-            _clients.Add(new Client(Join($"client-{number}"), new Random(random.Next()), Budget, _acknowledged.Enqueue));
+            _clients.Add(new Client(Join($"client-{number}"), new Random(random.Next()), Budget, Acknowledge));
         for (var number = 1; number <= options.Workers; number++)
         {
             // The first two share out the capabilities; the others have both, except every fourth, which has none.
@@ -57,6 +58,12 @@ public sealed class Crowd : IDisposable
         return taken;
     }
 
+    /// <summary>
+    /// Completes as soon as the next task has been acknowledged and its client has written that down. What awaits it goes on
+    /// within microseconds: it is then that an acknowledgement that came too early does harm.
+    /// </summary>
+    public Task NextAcknowledgementAsync() => (_next = new TaskCompletionSource()).Task;
+
     /// <summary>Every second worker stops speaking for longer than a lease.</summary>
     public void FallSilent()
     {
@@ -81,6 +88,12 @@ public sealed class Crowd : IDisposable
         await Task.WhenAll(_working).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         foreach (var caller in _callers)
             caller.Dispose();
+    }
+
+    private void Acknowledge(string id)
+    {
+        _acknowledged.Enqueue(id);
+        Interlocked.Exchange(ref _next, null)?.TrySetResult();
     }
 
     /// <summary>

@@ -439,6 +439,34 @@ public abstract class StoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task An_audit_sees_everything_as_of_one_moment()
+    {
+        var finished = Log.Finish(Log.Submit(Spec("done", "{\"a\":1}") with { IdempotencyKey = "k" }, bodyHash: "abc"), "{\"ok\":true}");
+        var held = Log.Assign(Log.Raise(Log.Assign(Log.Submit(Spec("held"))), new TaskReleased("worker-1", 1, "no", null)));
+        var agent = Log.Register(new Agent { Id = "a-1", Capabilities = ["x"], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
+        await CommitAsync();
+        var (sequence, finishedThen, heldThen, totals) = (Log.Sequence, Log.Tasks[finished.Id], Log.Tasks[held.Id], Log.Totals.ToArray());
+
+        await using var audit = await Store.OpenAuditAsync(None);
+        Log.Raise(held, new TaskCompleted("worker-1", 2, null, null));
+        Log.Prune(finished);
+        Log.Submit(Spec() with { IdempotencyKey = "later" });
+        await CommitAsync();
+
+        var loaded = await audit.LoadAsync(None);
+        Assert.Equal((sequence, totals.Sum()), (loaded.Sequence, loaded.Totals.Sum()));
+        Assert.Equal(totals, loaded.Totals);
+        Same.Each([heldThen.Task], loaded.Tasks, Same.Task);
+        Same.Each([agent], loaded.Agents, Same.Agent);
+        Assert.Equal(Enumerable.Range(1, (int)sequence).Select(n => (long)n), await audit.EventsAsync(None).Select(happened => happened.Sequence).ToListAsync());
+        Same.Each([finishedThen, heldThen], await audit.TasksAsync(None).ToListAsync(), Same.Stored);
+        Assert.Equal(
+            [(finished.Number, 1, "{\"ok\":true}"), (held.Number, 1, null)],
+            (await audit.AttemptsAsync(None).ToListAsync()).Select(attempt => (attempt.TaskNumber, attempt.Attempt, attempt.Result?.ToString())));
+        Assert.Equal([new IdempotencyRow("alice", "k", "abc", finished.Id, finished.Number)], await audit.KeysAsync(None).ToListAsync());
+    }
+
+    [Fact]
     public async Task A_batch_that_does_not_continue_the_log_is_refused()
     {
         Log.Submit();
