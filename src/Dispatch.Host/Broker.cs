@@ -13,6 +13,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -22,7 +24,8 @@ namespace Dispatch.Host;
 public sealed class Broker : IAsyncDisposable
 {
     // Together below the ten seconds in which a stop must end, also when the store hangs.
-    private static readonly TimeSpan SequencerPatience = TimeSpan.FromSeconds(5);
+    // Kestrel takes a second more than the listeners' to cut off who has not been answered.
+    private static readonly TimeSpan SequencerPatience = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan ListenerPatience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
 
@@ -56,6 +59,9 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>Where /health, /ready and /metrics are.</summary>
     public Uri OperationsUrl => runningFile.OperationsUrl;
 
+    /// <summary>What the API answers to.</summary>
+    internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
+
     /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
     public Task Completion => sequencer.Completion;
 
@@ -64,12 +70,14 @@ public sealed class Broker : IAsyncDisposable
     /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
     public static async Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null)
     {
-        var adminToken = OpenAdminToken(config);
+        // The store's lock first: of two brokers that start at once on one directory, only the one that has it may make a token.
         var store = OpenStore(config, clock);
         var stopping = new CancellationTokenSource();
         WebApplication? app = null;
+        Sequencer? sequencer = null;
         try
         {
+            var adminToken = AdminToken.Open(config);
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Dispatch" });
             builder.AddDispatchTelemetry(config, logStream);
             builder.Services.AddRoutingCore();
@@ -87,23 +95,25 @@ public sealed class Broker : IAsyncDisposable
             var calls = new AgentCalls();
             var times = new TaskTimes();
             var observer = new BrokerWatch(watch, calls, tokens, metrics, times, logs.CreateLogger<BrokerWatch>());
-            var sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
+            sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
             var housekeeping = new Housekeeping(sequencer, store, config, metrics, clock, logs.CreateLogger<Housekeeping>());
             var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
+            observer.AgentLeft += connections.Forget;
 
-            app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
             app.UseRequestIds();
             app.UseAccessLog();
             app.UseProblems();
             app.UseRefusals();
             app.UseHostNames(config.Server);
+            app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
             app.UseCallers(config.Auth, adminToken, tokens, new CallerDirectory(config.Limits, clock), metrics);
             app.UseRouting();
-            new TaskEndpoints(sequencer, store, config, watch, clock, stopping.Token).Map(app);
-            new AgentEndpoints(sequencer, store, config).Map(app);
-            new ExchangeEndpoint(sequencer, store, calls, connections, clock, stopping.Token).Map(app);
+            app.UseQueryCheck();
+            new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
+            new AgentEndpoints(sequencer, store, config, connections).Map(app);
+            new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
             new AdminEndpoints(sequencer, store, times, clock).Map(app);
-            app.MapGet("/openapi/v1.json", OpenApiDocument.WriteAsync);
+            app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
             await sequencer.StartAsync(cancel);
@@ -119,6 +129,8 @@ public sealed class Broker : IAsyncDisposable
         catch (Exception failure)
         {
             await stopping.CancelAsync();
+            if (sequencer is not null)
+                await sequencer.StopAsync(SequencerPatience);
             if (app is not null)
                 await app.DisposeAsync();
             await store.DisposeAsync();
@@ -144,8 +156,7 @@ public sealed class Broker : IAsyncDisposable
             await app.StopAsync(patience.Token);
         try
         {
-            await housekeeping.Ended;
-            await store.DisposeAsync().AsTask().WaitAsync(StorePatience);
+            await CloseStoreAsync().WaitAsync(StorePatience);
         }
         catch (TimeoutException)
         {
@@ -157,6 +168,12 @@ public sealed class Broker : IAsyncDisposable
         stopping.Dispose();
     }
 
+    private async Task CloseStoreAsync()
+    {
+        await housekeeping.Ended;
+        await store.DisposeAsync();
+    }
+
     private void Announce(DispatchConfig config, AdminToken adminToken)
     {
         if (adminToken.IsNew)
@@ -164,18 +181,6 @@ public sealed class Broker : IAsyncDisposable
         foreach (var key in config.UnusedKeys())
             logger.Unused(key);
         logger.Listening(Url.ToString(), OperationsUrl.ToString(), config.DataDirectory, Version);
-    }
-
-    private static AdminToken OpenAdminToken(DispatchConfig config)
-    {
-        try
-        {
-            return AdminToken.Open(config);
-        }
-        catch (AdminTokenException failure)
-        {
-            throw new BrokerStartException(failure.Message, null, failure);
-        }
     }
 
     private static SqliteStore OpenStore(DispatchConfig config, TimeProvider clock)
@@ -221,7 +226,7 @@ public sealed class Broker : IAsyncDisposable
 
     private static BrokerStartException? Translate(Exception failure, DispatchConfig config) => failure switch
     {
-        StoreException store => new BrokerStartException(store.Message, null, store),
+        StoreException or AdminTokenException => new BrokerStartException(failure.Message, null, failure),
         IOException { InnerException: Microsoft.AspNetCore.Connections.AddressInUseException } or Microsoft.AspNetCore.Connections.AddressInUseException =>
             new BrokerStartException(
                 string.Create(CultureInfo.InvariantCulture, $"Port {config.Server.Port} or {config.Server.MetricsPort} on {config.Server.Bind} is in use: {failure.Message}"),

@@ -23,7 +23,7 @@ internal static class BulkRow
 
         List<string> notes =
         [
-            $"{figures}; {Connections} connections, bodies of {request.BodyBytes:#,0} bytes, {load.Accepted:#,0} tasks in {figures.Seconds:0.0} s; "
+            $"{figures.PerTask(load.Accepted)}; {Connections} connections, bodies of {request.BodyBytes:#,0} bytes, {load.Accepted:#,0} tasks in {figures.Seconds:0.0} s; "
             + $"a request p50 {load.Latency.PercentileMs(50):0.0} ms, p99 {load.Latency.PercentileMs(99):0.0} ms",
         ];
         if (load.Refusals.Count > 0)

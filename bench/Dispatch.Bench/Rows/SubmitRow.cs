@@ -17,7 +17,7 @@ internal static class SubmitRow
         var figures = ClosedLoop.Run(loop, load, bench.Arguments, broker.Gauge);
         await broker.ExpectAsync("pending", load.AcceptedInAll, bench.Cancellation);
 
-        List<string> notes = [$"{figures}; bodies of {request.BodyBytes} bytes; the broker counts all {load.AcceptedInAll:#,0} tasks pending"];
+        List<string> notes = [$"{figures.PerTask(load.Accepted)}; bodies of {request.BodyBytes} bytes; the broker counts all {load.AcceptedInAll:#,0} tasks pending"];
         if (load.Refusals.Count > 0)
             notes.Add($"put off: {load.Refusals}");
 

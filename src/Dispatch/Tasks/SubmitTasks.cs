@@ -155,10 +155,12 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         }
 
         var same = string.Equals(known.Requester, requester, StringComparison.Ordinal)
-            && string.Equals(spec.Title, task.Spec.Title, StringComparison.Ordinal)
-            && string.Equals(spec.IdempotencyKey, task.Spec.IdempotencyKey, StringComparison.Ordinal)
-            && Equals(spec.Context, task.Spec.Context)
-            && known.Needs.Is(task.Required, task.Preferred, task.Owner);
+            && spec == task.Spec
+            && known.Needs.Is(task.Required, task.Preferred, task.Owner)
+            && string.Equals(known.Session, task.Session, StringComparison.Ordinal)
+            && (known.Priority, known.TimeoutMs, known.MaxRetries) == (task.Priority, task.TimeoutMs, task.MaxRetries)
+            && (known.RunAt, known.Deadline, known.Parent) == (task.RunAt ?? 0, task.Deadline ?? 0, task.Parent ?? default)
+            && known.DependsOn.AsSpan().SequenceEqual(task.DependsOn);
         return (known.Id, same ? null : new SubmitOutcome.IdTaken(index, known.Id));
     }
 
@@ -268,6 +270,7 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
                 broken ??= (dependency, status);
         }
 
+        // One that can never run is cancelled below; until then it waits, for pending means that it may be given out.
         var start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null ? TaskState.Blocked : TaskState.Pending;
         var spec = task.Spec;
         var created = decision.Raise(id.ToString(), task.Session, 0, new TaskCreated(
