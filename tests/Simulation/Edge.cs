@@ -183,7 +183,7 @@ internal sealed class Edge(Universe universe, Random random)
             await Task.Delay(TimeSpan.FromMilliseconds(500), broker.Clock);
             try
             {
-                if (await broker.ExecuteAsync(new ReturnUnstarted(agent)) > 0)
+                if (await broker.ExecuteAsync(new ReturnUnstarted(agent, SilentMs: 500)) > 0)
                     universe.Reached(Situation.ConnectionDroppedWithWork);
             }
             catch (RefusedException)

@@ -170,9 +170,9 @@ internal sealed class Requester(Universe universe, string name, Random random)
                     universe.Fail("I-3", $"A repeat of {name} with the same body is called another request.");
                 break;
             case SubmitOutcome.IdTaken taken:
-                // A context that was patched since makes it another request.
-                var asked = submissions[taken.Index].Task.Spec;
-                if (universe.Disk.Find(taken.Id)?.Spec is { } known && known.Title == asked.Title && Equals(known.Context, asked.Context))
+                // A context or priority that was patched since, or a deadline that a retry took away, makes it another request.
+                var asked = submissions[taken.Index].Task;
+                if (universe.Disk.Find(taken.Id) is { } known && known.Spec == asked.Spec && known.Task.Priority == asked.Priority && known.Task.Deadline == (asked.Deadline ?? 0))
                     universe.Fail("I-3", $"A repeat of {name} under its own id {taken.Id} is called another request.");
                 break;
         }
