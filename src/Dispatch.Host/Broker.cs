@@ -33,18 +33,21 @@ public sealed class Broker : IAsyncDisposable
     private readonly IStore store;
     private readonly Sequencer sequencer;
     private readonly Housekeeping housekeeping;
+    private readonly WorkConnections connections;
     private readonly RunningFile runningFile;
     private readonly CancellationTokenSource stopping;
     private readonly ILogger logger;
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, RunningFile runningFile, CancellationTokenSource stopping)
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WorkConnections connections, RunningFile runningFile,
+        CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
+        this.connections = connections;
         this.runningFile = runningFile;
         this.stopping = stopping;
         logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
@@ -61,6 +64,9 @@ public sealed class Broker : IAsyncDisposable
 
     /// <summary>What the API answers to.</summary>
     internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
+
+    /// <summary>Agents of whom the connections are known.</summary>
+    internal int RememberedAgents => connections.Count;
 
     /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
     public Task Completion => sequencer.Completion;
@@ -111,7 +117,7 @@ public sealed class Broker : IAsyncDisposable
             new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
             new AgentEndpoints(sequencer, store, config, connections).Map(app);
             new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
-            new AdminEndpoints(sequencer, store, times, clock).Map(app);
+            new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
             app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
@@ -120,7 +126,7 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, connections, runningFile, stopping);
             broker.Announce(config, adminToken);
             housekeeping.Start(stopping.Token);
             return broker;
