@@ -33,21 +33,21 @@ public sealed class Broker : IAsyncDisposable
     private readonly IStore store;
     private readonly Sequencer sequencer;
     private readonly Housekeeping housekeeping;
-    private readonly WorkConnections connections;
     private readonly RunningFile runningFile;
     private readonly CancellationTokenSource stopping;
     private readonly ILogger logger;
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WorkConnections connections, RunningFile runningFile,
-        CancellationTokenSource stopping)
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WorkConnections connections, TaskWatch reads,
+        RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
-        this.connections = connections;
+        Connections = connections;
+        Reads = reads;
         this.runningFile = runningFile;
         this.stopping = stopping;
         logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
@@ -65,8 +65,11 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>What the API answers to.</summary>
     internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
 
-    /// <summary>Agents of whom the connections are known.</summary>
-    internal int RememberedAgents => connections.Count;
+    /// <summary>The connections of agents that exchange work.</summary>
+    internal WorkConnections Connections { get; }
+
+    /// <summary>The reads that wait for a task.</summary>
+    internal TaskWatch Reads { get; }
 
     /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
     public Task Completion => sequencer.Completion;
@@ -126,7 +129,7 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, connections, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, connections, watch, runningFile, stopping);
             broker.Announce(config, adminToken);
             housekeeping.Start(stopping.Token);
             return broker;

@@ -125,11 +125,11 @@ public sealed class ConnectionTests(SharedBroker shared) : IClassFixture<SharedB
             var worker = await own.RegisterAsync($"guest-{n}", capability);
             await worker.ExchangeAsync();
             await worker.ExchangeAsync();
-            Assert.True(own.Broker.RememberedAgents >= 1);
+            Assert.True(own.Broker.Connections.Count >= 1);
             (await worker.Api.DeleteAsync($"/api/v1/agents/guest-{n}")).Expect(200);
         }
 
-        await Eventually.HoldsAsync(() => own.Broker.RememberedAgents == 0, "nothing is remembered of them");
+        await Eventually.HoldsAsync(() => own.Broker.Connections.Count == 0, "nothing is remembered of them");
     }
 
     private async Task<string> OnceAsync(string method, string path, string agent)
