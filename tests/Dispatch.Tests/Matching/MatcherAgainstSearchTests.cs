@@ -59,7 +59,7 @@ public sealed class MatcherAgainstSearchTests
         for (var i = 0; i < 10_000; i++)
             run.Take(CoreRun.Registration($"w{i}", Abilities(), random.Next(1, 20), Statuses[random.Next(3)]));
         run.Close();
-        for (var step = 0; step < 400; step++)
+        for (var step = 0; step < 80; step++)
             SubmitAndCompare(run, CoreRun.Task($"c{random.Next(14)} c{random.Next(14)}", $"c{random.Next(14)} c{random.Next(14)} c{random.Next(14)}", (byte)random.Next(11)));
 
         string Abilities() => string.Join(' ', Enumerable.Range(0, 14).Where(_ => random.Next(2) == 0).Select(i => $"c{i}").Append($"own{random.Next()}"));
