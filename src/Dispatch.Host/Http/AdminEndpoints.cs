@@ -13,19 +13,17 @@ namespace Dispatch.Host.Http;
 /// <summary>What only an admin may do: numbers, dead letters, tokens.</summary>
 internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTimes times, TimeProvider clock)
 {
-    private const long MaxExpiryMs = 315_360_000_000;
-
     private static readonly TaskState[] DeadStates = [TaskState.Failed, TaskState.Timeout];
 
     private readonly long started = clock.GetTimestamp();
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/stats", StatsAsync);
-        routes.MapGet("/api/v1/dead-letters", DeadLettersAsync);
+        routes.MapRead("/api/v1/stats", StatsAsync);
+        routes.MapRead("/api/v1/dead-letters", DeadLettersAsync).Takes("status", "scope", "requester", "limit", "cursor");
         routes.MapPost("/api/v1/dead-letters/redrive", RedriveAsync);
         routes.MapPost("/api/v1/tokens", CreateTokenAsync);
-        routes.MapGet("/api/v1/tokens", ListTokensAsync);
+        routes.MapRead("/api/v1/tokens", ListTokensAsync);
         routes.MapDelete("/api/v1/tokens/{id}", RevokeTokenAsync);
     }
 
@@ -88,7 +86,14 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     private async Task DeadLettersAsync(HttpContext http)
     {
         http.DemandAdmin();
-        var query = TaskQueryReader.Read(http.Request, visibleTo: null) with { DeadLettered = true };
+        var query = TaskQueryReader.Read(http, visibleTo: null) with { DeadLettered = true };
+        if (query.Statuses.Except(DeadStates).Any())
+        {
+            var faults = new Faults();
+            faults.Add("status", "must be failed or timeout: what else ended is no dead letter");
+            faults.ThrowIfAny();
+        }
+
         query = query with { Statuses = query.Statuses.Count == 0 ? DeadStates : query.Statuses };
         await TaskEndpoints.AnswerPageAsync(http, query, await store.ListTasksAsync(query with { Limit = query.Limit + 1 }, http.RequestAborted));
     }
@@ -140,46 +145,13 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     private async Task CreateTokenAsync(HttpContext http)
     {
         http.DemandAdmin();
-        string? agent = null, name = null;
-        long? expires = null;
+        TokenRequest wanted;
         using (var body = await JsonBody.ReadAsync(http))
-        {
-            var faults = new Faults();
-            if (!body.HasRoot || body.Root.ValueKind != JsonValueKind.Object)
-                faults.Add("body", "must be a JSON object with agent_id");
-            else
-            {
-                foreach (var member in body.Root.EnumerateObject())
-                {
-                    switch (member.Name)
-                    {
-                        case "agent_id":
-                            agent = faults.Text(member.Value, "agent_id", AgentIds.MaxLength);
-                            if (agent is not null && !AgentIds.IsValid(agent))
-                                faults.Add("agent_id", $"must be one name of 1 to {AgentIds.MaxLength} printable characters");
-                            break;
-                        case "name":
-                            name = faults.Text(member.Value, "name", TaskLimits.MaxName);
-                            break;
-                        case "expires_in_ms":
-                            expires = faults.Number(member.Value, "expires_in_ms", 1, MaxExpiryMs);
-                            break;
-                        default:
-                            Faults.Unknown(faults, "", member.Name, ["agent_id", "name", "expires_in_ms"]);
-                            break;
-                    }
-                }
-
-                if (agent is null && faults.Count == 0)
-                    faults.Add("agent_id", "is required");
-            }
-
-            faults.ThrowIfAny();
-        }
+            wanted = TokenRequest.Read(body);
 
         var secret = TokenText.MakeForAgent();
         var token = await sequencer.ExecuteAsync(
-            new CreateToken($"tok_{Guid.CreateVersion7(clock.GetUtcNow()):N}", TokenHash.Of(secret).ToString(), agent!, name, expires) { Caller = http.Caller().Agent, ByAdmin = true });
+            new CreateToken($"tok_{Guid.CreateVersion7(clock.GetUtcNow()):N}", TokenHash.Of(secret).ToString(), wanted.Agent, wanted.Name, wanted.ExpiresInMs) { Caller = http.Caller().Agent, ByAdmin = true });
         await http.WriteJsonAsync(StatusCodes.Status201Created, (token, secret), static (json, made) => WriteToken(json, made.token, made.secret));
     }
 
@@ -200,9 +172,9 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     {
         http.DemandAdmin();
         await JsonBody.IgnoreAsync(http);
-        var id = (string)http.GetRouteValue("id")!;
+        var id = http.PathId();
         var token = await sequencer.ExecuteAsync(new RevokeToken(id) { Caller = http.Caller().Agent, ByAdmin = true })
-            ?? throw new ProblemException(new Problem(ErrorCode.TokenNotFound, $"There is no token {(id.Length > 64 ? id[..64] : id)}."));
+            ?? throw new ProblemException(new Problem(ErrorCode.TokenNotFound, $"There is no token {Excerpt.Of(id, 64)}."));
         await http.WriteJsonAsync(StatusCodes.Status200OK, token, static (json, revoked) => WriteToken(json, revoked, null));
     }
 
@@ -220,34 +192,82 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     }
 }
 
+/// <summary>For whom a token is made.</summary>
+/// <param name="ExpiresInMs">Null: it does not expire.</param>
+internal sealed record TokenRequest(string Agent, string? Name, long? ExpiresInMs)
+{
+    /// <summary>Ten years.</summary>
+    private const long MaxExpiryMs = 315_360_000_000;
+
+    private static readonly MemberNames Known = new("agent_id", "name", "expires_in_ms");
+
+    public static TokenRequest Read(JsonBody body)
+    {
+        var faults = new Faults();
+        string? agent = null, label = null;
+        long? expires = null;
+        var isMissing = true;
+        if (!body.HasRoot || body.Root.ValueKind != JsonValueKind.Object)
+        {
+            faults.Add("body", "must be a JSON object with agent_id");
+            faults.ThrowIfAny();
+        }
+
+        foreach (var member in body.Root.EnumerateObject())
+        {
+            var name = Known.Of(member);
+            if (member.Value.ValueKind == JsonValueKind.Null && Known.Has(name))
+                continue;
+            switch (name)
+            {
+                case "agent_id":
+                    isMissing = false;
+                    agent = faults.Text(member.Value, name, AgentIds.MaxLength);
+                    if (agent is not null && !AgentIds.IsValid(agent))
+                        faults.Add(name, $"must be one name of 1 to {AgentIds.MaxLength} printable characters", member.Value);
+                    break;
+                case "name":
+                    label = faults.Text(member.Value, name, TaskLimits.MaxName);
+                    break;
+                case "expires_in_ms":
+                    expires = faults.Number(member.Value, name, 1, MaxExpiryMs);
+                    break;
+                default:
+                    faults.Unknown(name, Known.All);
+                    break;
+            }
+        }
+
+        if (isMissing)
+            faults.Add("agent_id", "is required");
+        faults.ThrowIfAny();
+        return new TokenRequest(agent!, label, expires);
+    }
+}
+
 /// <summary>Which dead letters to put back: by id, or by filter.</summary>
 internal sealed record RedriveRequest(IReadOnlyList<TaskId>? Ids, TaskQuery Query)
 {
-    private static readonly string[] Known = ["ids", "status", "scope", "requester", "limit"];
+    private static readonly MemberNames Known = new("ids", "status", "scope", "requester", "limit");
 
     public static RedriveRequest Read(JsonBody body)
     {
         var faults = new Faults();
-        List<TaskId>? ids = null;
+        TaskId[]? ids = null;
         var query = new TaskQuery { Statuses = [TaskState.Failed, TaskState.Timeout], DeadLettered = true };
         var filtered = false;
         if (body.HasRoot && body.Root.ValueKind != JsonValueKind.Object)
             faults.Add("body", "must be a JSON object");
         foreach (var member in body.HasRoot && faults.Count == 0 ? body.Root.EnumerateObject().ToArray() : [])
         {
-            filtered |= member.Name != "ids";
-            switch (member.Name)
+            var name = Known.Of(member);
+            if (member.Value.ValueKind == JsonValueKind.Null && Known.Has(name))
+                continue;
+            filtered |= name != "ids";
+            switch (name)
             {
                 case "ids":
-                    ids = [];
-                    if (member.Value.ValueKind != JsonValueKind.Array || member.Value.GetArrayLength() > TaskQueryReader.MaxLimit)
-                        faults.Add("ids", $"must be an array of at most {TaskQueryReader.MaxLimit} task ids");
-                    else
-                    {
-                        foreach (var item in member.Value.EnumerateArray())
-                            ids.Add(faults.Id(item, $"ids[{ids.Count}]") ?? default);
-                    }
-
+                    ids = faults.Ids(member.Value, name, TaskQueryReader.MaxLimit);
                     break;
                 case "status":
                     if (member.Value.ValueKind == JsonValueKind.String && member.Value.ValueEquals("failed"))
@@ -255,19 +275,19 @@ internal sealed record RedriveRequest(IReadOnlyList<TaskId>? Ids, TaskQuery Quer
                     else if (member.Value.ValueKind == JsonValueKind.String && member.Value.ValueEquals("timeout"))
                         query = query with { Statuses = [TaskState.Timeout] };
                     else
-                        faults.Add("status", "must be failed or timeout", member.Value);
+                        faults.Add(name, "must be failed or timeout", member.Value);
                     break;
                 case "scope":
-                    query = query with { Scope = faults.Text(member.Value, "scope", TaskLimits.MaxName) };
+                    query = query with { Scope = faults.Text(member.Value, name, TaskLimits.MaxName) };
                     break;
                 case "requester":
-                    query = query with { Requester = faults.Text(member.Value, "requester", TaskLimits.MaxName) };
+                    query = query with { Requester = faults.Text(member.Value, name, TaskLimits.MaxName) };
                     break;
                 case "limit":
-                    query = query with { Limit = (int)faults.Number(member.Value, "limit", 1, TaskQueryReader.MaxLimit) };
+                    query = query with { Limit = (int)faults.Number(member.Value, name, 1, TaskQueryReader.MaxLimit) };
                     break;
                 default:
-                    Faults.Unknown(faults, "", member.Name, Known);
+                    faults.Unknown(name, Known.All);
                     break;
             }
         }
@@ -275,6 +295,6 @@ internal sealed record RedriveRequest(IReadOnlyList<TaskId>? Ids, TaskQuery Quer
         if (ids is not null && filtered)
             faults.Add("ids", "goes without a filter");
         faults.ThrowIfAny();
-        return new RedriveRequest(ids?.Distinct().ToArray(), query);
+        return new RedriveRequest(ids, query);
     }
 }

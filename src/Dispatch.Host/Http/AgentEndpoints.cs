@@ -12,18 +12,16 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>The routes below /api/v1/agents, the exchange aside.</summary>
-internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, DispatchConfig config)
+internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, DispatchConfig config, WorkConnections connections)
 {
-    private static readonly string[] ListFilters = ["capability", "status", "owner"];
-
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/agents", ListAsync);
+        routes.MapRead("/api/v1/agents", ListAsync).Takes("capability", "status", "owner");
         routes.MapPut("/api/v1/agents/{id}", RegisterAsync);
-        routes.MapGet("/api/v1/agents/{id}", GetAsync);
+        routes.MapRead("/api/v1/agents/{id}", GetAsync);
         routes.MapDelete("/api/v1/agents/{id}", LeaveAsync);
         routes.MapPost("/api/v1/agents/{id}/heartbeat", HeartbeatAsync);
-        routes.MapGet("/api/v1/agents/{id}/tasks", HeldAsync);
+        routes.MapRead("/api/v1/agents/{id}/tasks", HeldAsync);
         routes.MapPost("/api/v1/agents/{id}/drain", http => DrainAsync(http, drain: true));
         routes.MapPost("/api/v1/agents/{id}/resume", http => DrainAsync(http, drain: false));
     }
@@ -32,7 +30,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
     {
         http.DemandAdmin();
         var faults = new Faults();
-        QueryValue.RefuseUnknown(http.Request, ListFilters, faults);
+        http.RefuseUnknownQuery(faults);
         var owner = TaskQueryReader.Name(http.Request, "owner", faults);
         var status = AgentReader.Status(http.Request, faults);
         faults.ThrowIfAny();
@@ -63,7 +61,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
 
     private async Task GetAsync(HttpContext http)
     {
-        var id = PathId(http);
+        var id = http.PathAgent();
         if (!http.Caller().IsAdmin && config.Auth.EffectiveVisibility == Visibility.Own && http.Caller().Agent != id)
             throw NotFound(id);
         var view = await sequencer.ExecuteAsync(new FindAgent(id) { Caller = http.Caller().Agent }) ?? throw NotFound(id);
@@ -96,6 +94,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
         }
 
         var outcome = await sequencer.ExecuteAsync(new Heartbeat(id, status) { Caller = http.Caller().Agent }) ?? throw NotFound(id);
+        connections.Saw(http, id);
         await http.WriteJsonAsync(StatusCodes.Status200OK, outcome, static (json, beat) =>
         {
             json.WriteStartObject();
@@ -113,12 +112,12 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
     {
         var id = OwnId(http, "asked for its tasks");
         var held = await sequencer.ExecuteAsync(new ListHeld(id) { Caller = http.Caller().Agent }) ?? throw NotFound(id);
-        var tasks = await GrantedTasks.CompleteAsync(store, held, http.RequestAborted);
-        await http.WriteJsonAsync(StatusCodes.Status200OK, tasks, static (json, list) =>
+        var tasks = await GrantedTasks.CompleteAsync(store, held.Tasks, http.RequestAborted);
+        await http.WriteJsonAsync(StatusCodes.Status200OK, (tasks, held.LeaseExpiresAt), static (json, list) =>
         {
             json.WriteStartArray();
-            foreach (var task in list)
-                TaskWriter.Write(json, task.Task, task.Spec!, null, null, 0);
+            foreach (var task in list.tasks)
+                TaskWriter.Write(json, task.Task, task.Spec!, null, null, list.LeaseExpiresAt);
             json.WriteEndArray();
         });
     }
@@ -126,7 +125,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
     private async Task DrainAsync(HttpContext http, bool drain)
     {
         http.DemandAdmin();
-        var id = PathId(http);
+        var id = http.PathAgent();
         await JsonBody.IgnoreAsync(http);
         var view = await sequencer.ExecuteAsync(new DrainAgent(id, drain) { Caller = http.Caller().Agent, ByAdmin = true }) ?? throw NotFound(id);
         await http.WriteJsonAsync(StatusCodes.Status200OK, view, AgentWriter.Write);
@@ -135,7 +134,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
     /// <summary>The agent in the path, which must be the caller unless that is an admin.</summary>
     public static string OwnId(HttpContext http, string verb)
     {
-        var id = PathId(http);
+        var id = http.PathAgent();
         var caller = http.Caller();
         return caller.IsAdmin || string.Equals(caller.Agent, id, StringComparison.Ordinal)
             ? id
@@ -144,14 +143,6 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
 
     public static ProblemException NotFound(string id) =>
         new(new Problem(ErrorCode.AgentNotFound, $"There is no agent {id}. It registers with PUT /api/v1/agents/{Uri.EscapeDataString(id)}."));
-
-    private static string PathId(HttpContext http)
-    {
-        var id = (string)http.GetRouteValue("id")!;
-        return AgentIds.IsValid(id)
-            ? id
-            : throw new ProblemException(new Problem(ErrorCode.Validation, $"An agent's id is one name of 1 to {AgentIds.MaxLength} printable characters."));
-    }
 }
 
 /// <summary>Puts the specs to granted tasks whose specs are not kept in memory.</summary>
@@ -184,16 +175,6 @@ internal static class GrantedTasks
     }
 }
 
-/// <summary>Admits admins only.</summary>
-internal static class AdminOnly
-{
-    public static void DemandAdmin(this HttpContext http)
-    {
-        if (!http.Caller().IsAdmin)
-            throw new ProblemException(new Problem(ErrorCode.Unauthorized, "This route needs the administrator's token: send Authorization: Bearer and the admin token."));
-    }
-}
-
 /// <summary>Reads agents' registrations.</summary>
 internal static class AgentReader
 {
@@ -201,7 +182,7 @@ internal static class AgentReader
     private const int MaxCapabilities = 256;
     private const int MaxUrl = 2_048;
 
-    private static readonly string[] Known = ["capabilities", "owner", "labels", "max_concurrent", "status", "wake"];
+    private static readonly MemberNames Known = new("capabilities", "owner", "labels", "max_concurrent", "status", "wake");
 
     private static readonly Dictionary<string, AgentStatus> Statuses = new(StringComparer.Ordinal)
     {
@@ -220,9 +201,10 @@ internal static class AgentReader
             faults.Add("body", "must be a JSON object");
         foreach (var member in body.HasRoot && faults.Count == 0 ? body.Root.EnumerateObject().ToArray() : [])
         {
-            if (member.Value.ValueKind == JsonValueKind.Null && Known.Contains(member.Name, StringComparer.Ordinal))
+            var name = Known.Of(member);
+            if (member.Value.ValueKind == JsonValueKind.Null && Known.Has(name))
                 continue;
-            switch (member.Name)
+            switch (name)
             {
                 case "capabilities":
                     capabilities = faults.Names(member.Value, "capabilities", MaxCapabilities);
@@ -243,7 +225,7 @@ internal static class AgentReader
                     wake = Wake(member.Value, faults);
                     break;
                 default:
-                    Faults.Unknown(faults, "", member.Name, Known);
+                    faults.Unknown(name, Known.All);
                     break;
             }
         }
@@ -269,7 +251,7 @@ internal static class AgentReader
             if (member.Name == "status")
                 status = member.Value.ValueKind == JsonValueKind.Null ? null : Status(member.Value, faults);
             else
-                Faults.Unknown(faults, "", member.Name, ["status"]);
+                faults.Unknown(member.Name, ["status"]);
         }
 
         return status;

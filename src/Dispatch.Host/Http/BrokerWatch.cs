@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
@@ -13,6 +12,9 @@ namespace Dispatch.Host.Http;
 internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirectory tokens, DispatchMetrics metrics, TaskTimes times, ILogger<BrokerWatch> logger)
     : ISequencerObserver
 {
+    /// <summary>An agent is not registered any more: what was remembered about it can go.</summary>
+    public event Action<string>? AgentLeft;
+
     public void Committed(ClosedBatch batch, TimeSpan commit)
     {
         foreach (var agent in batch.Called)
@@ -46,6 +48,13 @@ internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirect
             times.Ended(attempt);
         }
 
+        foreach (var agent in batch.Batch.RemovedAgents)
+        {
+            times.Forget(agent);
+            AgentLeft?.Invoke(agent);
+            calls.Ring(agent);
+        }
+
         tasks.Tell(batch.Batch.Tasks);
     }
 
@@ -65,7 +74,7 @@ internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirect
 /// <summary>Lets reads wait for the end of a task.</summary>
 internal sealed class TaskWatch
 {
-    private readonly ConcurrentDictionary<TaskId, List<Expectation>> waiting = new();
+    private readonly Dictionary<TaskId, List<Expectation>> waiting = [];
     private readonly Lock changing = new();
     private int count;
 
@@ -75,8 +84,10 @@ internal sealed class TaskWatch
         var expectation = new Expectation(this, id);
         lock (changing)
         {
-            waiting.GetOrAdd(id, _ => []).Add(expectation);
-            Interlocked.Increment(ref count);
+            if (!waiting.TryGetValue(id, out var list))
+                waiting[id] = list = [];
+            list.Add(expectation);
+            Volatile.Write(ref count, count + 1);
         }
 
         return expectation;
@@ -86,14 +97,12 @@ internal sealed class TaskWatch
     {
         if (Volatile.Read(ref count) == 0)
             return;
-        foreach (var row in rows)
+        lock (changing)
         {
-            if (!row.Task.IsFinal || !waiting.TryGetValue(row.Task.Id, out var expectations))
-                continue;
-            lock (changing)
+            foreach (var row in rows)
             {
-                foreach (var expectation in expectations)
-                    expectation.Ring();
+                if (row.Task.IsFinal && waiting.TryGetValue(row.Task.Id, out var expectations))
+                    expectations.ForEach(static expectation => expectation.Bell.Ring());
             }
         }
     }
@@ -102,88 +111,120 @@ internal sealed class TaskWatch
     {
         lock (changing)
         {
-            Interlocked.Decrement(ref count);
+            Volatile.Write(ref count, count - 1);
             if (waiting.TryGetValue(id, out var list) && list.Remove(expectation) && list.Count == 0)
-                waiting.TryRemove(id, out _);
+                waiting.Remove(id);
         }
     }
 
     public sealed class Expectation(TaskWatch watch, TaskId id) : IDisposable
     {
-        private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        /// <summary>Returns at the end of the task, of the time, or of the broker.</summary>
-        public async Task WaitAsync(TimeSpan most, TimeProvider clock, CancellationToken cancel, CancellationToken stopping)
-        {
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, stopping);
-            await ended.Task.WaitAsync(most, clock, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            cancel.ThrowIfCancellationRequested();
-        }
-
-        public void Ring() => ended.TrySetResult();
+        public Bell Bell { get; } = new();
 
         public void Dispose() => watch.Forget(this, id);
     }
 }
 
-/// <summary>Calls the exchanges that wait for an agent's work.</summary>
+/// <summary>Calls the exchanges that wait for an agent's work. Knows an agent only while one of its exchanges is under way.</summary>
 internal sealed class AgentCalls
 {
-    private readonly ConcurrentDictionary<string, Bell> bells = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Line> lines = new(StringComparer.Ordinal);
+    private readonly Lock changing = new();
 
-    /// <summary>The agent's bell; ringing it before somebody waits is not lost as long as the number of rings was read before.</summary>
-    public Bell Of(string agent) => bells.GetOrAdd(agent, static _ => new Bell());
+    /// <summary>Listens from now on: what rings later is not lost, whether or not it is waited for already.</summary>
+    public Listener Listen(string agent)
+    {
+        lock (changing)
+        {
+            if (!lines.TryGetValue(agent, out var line))
+                lines[agent] = line = new Line();
+            line.Listeners++;
+            return new Listener(this, agent, line);
+        }
+    }
 
     public void Ring(string agent)
     {
-        if (bells.TryGetValue(agent, out var bell))
-            bell.Ring();
+        Line? line;
+        lock (changing)
+            lines.TryGetValue(agent, out line);
+        line?.Bell.Ring();
     }
 
-    public void Forget(string agent) => bells.TryRemove(agent, out _);
-
-    public sealed class Bell
+    public sealed class Listener : IDisposable
     {
-        private readonly Lock changing = new();
-        private TaskCompletionSource? rung;
-        private long rings;
+        private readonly AgentCalls calls;
+        private readonly string agent;
+        private readonly Line line;
+        private long heard;
 
-        public long Rings => Interlocked.Read(ref rings);
-
-        /// <summary>Waits until it has rung more often than this; false when the time is up before.</summary>
-        public async Task<bool> WaitAsync(long since, TimeSpan most, TimeProvider clock, CancellationToken cancel)
+        internal Listener(AgentCalls calls, string agent, Line line)
         {
-            Task next;
-            lock (changing)
-            {
-                if (rings != since)
-                    return true;
-                rung ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                next = rung.Task;
-            }
-
-            try
-            {
-                await next.WaitAsync(most, clock, cancel);
-                return true;
-            }
-            catch (TimeoutException)
-            {
-                return false;
-            }
+            (this.calls, this.agent, this.line) = (calls, agent, line);
+            heard = line.Bell.Rings;
         }
 
-        public void Ring()
-        {
-            TaskCompletionSource? waiting;
-            lock (changing)
-            {
-                Interlocked.Increment(ref rings);
-                (waiting, rung) = (rung, null);
-            }
+        /// <summary>Waits for a ring that was not waited for before; returns also when the time is up or the broker stops.</summary>
+        public async Task WaitAsync(TimeSpan most, TimeProvider clock, CancellationToken cancel, CancellationToken stopping) =>
+            heard = await line.Bell.WaitAsync(heard, most, clock, cancel, stopping);
 
-            waiting?.TrySetResult();
+        public void Dispose()
+        {
+            lock (calls.changing)
+            {
+                if (--line.Listeners == 0)
+                    calls.lines.Remove(agent);
+            }
         }
+    }
+
+    internal sealed class Line
+    {
+        public Bell Bell { get; } = new();
+
+        public int Listeners { get; set; }
+    }
+}
+
+/// <summary>Rings for everybody who waits, as often as there is something to hear.</summary>
+internal sealed class Bell
+{
+    private readonly Lock changing = new();
+    private TaskCompletionSource? rung;
+    private long rings;
+
+    /// <summary>How often it rang.</summary>
+    public long Rings => Volatile.Read(ref rings);
+
+    /// <summary>Waits until it has rung more often than this, or the time is up, or the broker stops. Returns how often it has rung.</summary>
+    /// <exception cref="OperationCanceledException">Whoever asked went away.</exception>
+    public async Task<long> WaitAsync(long heard, TimeSpan most, TimeProvider clock, CancellationToken cancel, CancellationToken stopping)
+    {
+        Task next;
+        lock (changing)
+        {
+            if (rings != heard)
+                return rings;
+            rung ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            next = rung.Task;
+        }
+
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, stopping);
+        await next.WaitAsync(most, clock, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        cancel.ThrowIfCancellationRequested();
+        return Rings;
+    }
+
+    public void Ring()
+    {
+        TaskCompletionSource? waiting;
+        lock (changing)
+        {
+            Volatile.Write(ref rings, rings + 1);
+            (waiting, rung) = (rung, null);
+        }
+
+        waiting?.TrySetResult();
     }
 }
 

@@ -55,8 +55,11 @@ internal readonly struct JsonBody : IDisposable
     {
         using var body = await ReadAsync(http);
         if (body.HasRoot && (body.Root.ValueKind != JsonValueKind.Object || body.Root.EnumerateObject().Any()))
-            throw new ProblemException(Bad("The body must be empty."));
+            throw Refuse("The body must be empty.");
     }
+
+    /// <summary>The refusal of a body as a whole.</summary>
+    public static ProblemException Refuse(string detail) => new(new Problem(ErrorCode.Validation, detail) { Errors = [new FieldFault("body", detail)] });
 
     public void Dispose()
     {
@@ -80,7 +83,7 @@ internal readonly struct JsonBody : IDisposable
         try
         {
             if (!Utf8.IsValid(memory.Span))
-                throw new ProblemException(Bad("The body is not valid UTF-8."));
+                throw Refuse("The body is not valid UTF-8.");
             var document = JsonDocument.Parse(memory, Options);
             if (memory.Span.IndexOf("\\u"u8) >= 0)
                 CheckEscapes(document.RootElement);
@@ -89,7 +92,7 @@ internal readonly struct JsonBody : IDisposable
         catch (JsonException e)
         {
             http.Request.BodyReader.AdvanceTo(bytes.End);
-            throw new ProblemException(Bad($"The body is not valid JSON: {Tidy(e)}"));
+            throw Refuse($"The body is not valid JSON: {Tidy(e)}");
         }
         catch (ProblemException)
         {
@@ -131,18 +134,16 @@ internal readonly struct JsonBody : IDisposable
         }
         catch (InvalidOperationException)
         {
-            throw new ProblemException(Bad("A text holds an escape that is half of a surrogate pair."));
+            throw Refuse("A text holds an escape that is half of a surrogate pair.");
         }
     }
-
-    private static Problem Bad(string detail) => new(ErrorCode.Validation, detail) { Errors = [new FieldFault("body", detail)] };
 
     // The parser's message ends with a path and a position that are told better by themselves.
     private static string Tidy(JsonException e)
     {
         var end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
         var text = end < 0 ? e.Message : e.Message[..end];
-        return $"{text} (line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1})";
+        return $"{Excerpt.Of(text, 300)} (line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1})";
     }
 }
 

@@ -108,7 +108,6 @@ internal sealed class StateConsistency
         Demand(agent.Lease.IsArmed, $"agent {id} has no lease");
         Demand(agent.Agent.Status != AgentStatus.Offline || agent.Held.Count == 0, $"agent {id} is offline and holds {agent.Held.Count} tasks");
         Demand(agent.Held.TrueForAll(task => task.Delivered || task.Task.Status != TaskState.Assigned || agent.Undelivered.Contains(task)), $"agent {id} will not be told of a task it holds");
-        Demand(agent.Undelivered.Count <= (2 * agent.Held.Count) + 17, $"agent {id} is owed {agent.Undelivered.Count} tasks");
 
         var free = Matcher.WhyNot(agent) == WaitReason.None;
         Demand(free == (agent.Tier >= 0), $"agent {id} is {(free ? "" : "not ")}free and stands in tier {agent.Tier}");

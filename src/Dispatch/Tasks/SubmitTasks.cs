@@ -155,10 +155,12 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         }
 
         var same = string.Equals(known.Requester, requester, StringComparison.Ordinal)
-            && string.Equals(spec.Title, task.Spec.Title, StringComparison.Ordinal)
-            && string.Equals(spec.IdempotencyKey, task.Spec.IdempotencyKey, StringComparison.Ordinal)
-            && Equals(spec.Context, task.Spec.Context)
-            && known.Needs.Is(task.Required, task.Preferred, task.Owner);
+            && spec == task.Spec
+            && known.Needs.Is(task.Required, task.Preferred, task.Owner)
+            && string.Equals(known.Session, task.Session, StringComparison.Ordinal)
+            && (known.Priority, known.TimeoutMs, known.MaxRetries) == (task.Priority, task.TimeoutMs, task.MaxRetries)
+            && (known.RunAt, known.Deadline, known.Parent) == (task.RunAt ?? 0, task.Deadline ?? 0, task.Parent ?? default)
+            && known.DependsOn.AsSpan().SequenceEqual(task.DependsOn);
         return (known.Id, same ? null : new SubmitOutcome.IdTaken(index, known.Id));
     }
 
