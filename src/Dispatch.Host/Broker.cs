@@ -79,13 +79,14 @@ public sealed class Broker : IAsyncDisposable
     /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
     public static async Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null)
     {
+        // The store's lock first: of two brokers that start at once on one directory, only the one that has it may make a token.
         var store = OpenStore(config, clock);
         var stopping = new CancellationTokenSource();
         WebApplication? app = null;
         Sequencer? sequencer = null;
         try
         {
-            var adminToken = OpenAdminToken(config);
+            var adminToken = AdminToken.Open(config);
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Dispatch" });
             builder.AddDispatchTelemetry(config, logStream);
             builder.Services.AddRoutingCore();
@@ -108,12 +109,12 @@ public sealed class Broker : IAsyncDisposable
             var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
             observer.AgentLeft += connections.Forget;
 
-            app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
             app.UseRequestIds();
             app.UseAccessLog();
             app.UseProblems();
             app.UseRefusals();
             app.UseHostNames(config.Server);
+            app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
             app.UseCallers(config.Auth, adminToken, tokens, new CallerDirectory(config.Limits, clock), metrics);
             app.UseRouting();
             app.UseQueryCheck();
@@ -191,18 +192,6 @@ public sealed class Broker : IAsyncDisposable
         logger.Listening(Url.ToString(), OperationsUrl.ToString(), config.DataDirectory, Version);
     }
 
-    private static AdminToken OpenAdminToken(DispatchConfig config)
-    {
-        try
-        {
-            return AdminToken.Open(config);
-        }
-        catch (AdminTokenException failure)
-        {
-            throw new BrokerStartException(failure.Message, null, failure);
-        }
-    }
-
     private static SqliteStore OpenStore(DispatchConfig config, TimeProvider clock)
     {
         try
@@ -246,7 +235,7 @@ public sealed class Broker : IAsyncDisposable
 
     private static BrokerStartException? Translate(Exception failure, DispatchConfig config) => failure switch
     {
-        StoreException store => new BrokerStartException(store.Message, null, store),
+        StoreException or AdminTokenException => new BrokerStartException(failure.Message, null, failure),
         IOException { InnerException: Microsoft.AspNetCore.Connections.AddressInUseException } or Microsoft.AspNetCore.Connections.AddressInUseException =>
             new BrokerStartException(
                 string.Create(CultureInfo.InvariantCulture, $"Port {config.Server.Port} or {config.Server.MetricsPort} on {config.Server.Bind} is in use: {failure.Message}"),

@@ -1,18 +1,34 @@
+using Dispatch.Invariants;
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite;
+
 namespace Dispatch.Host;
 
 /// <summary>Checks a store against its own log: what <c>dispatch doctor</c> runs.</summary>
 public static class StoreCheck
 {
-    /// <summary>Folds the log from its first event and compares what comes out with the tables. Reads only, so a broker may run beside it.</summary>
+    /// <summary>
+    /// Reads the whole file for damage, folds its log from the first event and compares what comes out with the tables. Reads only, so
+    /// a broker may run beside it.
+    /// </summary>
     /// <param name="databaseFile">The database.</param>
+    /// <param name="progress">Told now and then how far it is; null: nobody.</param>
     /// <param name="stop">Ends the check.</param>
     /// <exception cref="BrokerStartException">The store can not be read.</exception>
-    public static Task<StoreReport> RunAsync(string databaseFile, CancellationToken stop) =>
-        throw new BrokerStartException($"This build can not check a store, and leaves {databaseFile} alone.", "Build it with: make build");
+    public static async Task<StoreReport> RunAsync(string databaseFile, IProgress<StoreProgress>? progress, CancellationToken stop)
+    {
+        try
+        {
+            await using var store = SqliteStore.OpenForReading(new SqliteStoreOptions { Path = databaseFile });
+            var damage = await store.CheckIntegrityAsync(stop);
+            var report = await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
+            return damage.Count == 0
+                ? report
+                : report with { Count = report.Count + damage.Count, Findings = [.. damage.Select(text => new Finding.Unreadable(databaseFile, text)), .. report.Findings] };
+        }
+        catch (StoreException failure)
+        {
+            throw new BrokerStartException(failure.Message, null, failure);
+        }
+    }
 }
-
-/// <summary>What a check of a store found.</summary>
-/// <param name="Events">Events folded, which is the number of the last one.</param>
-/// <param name="Tasks">Tasks compared.</param>
-/// <param name="Differences">A sentence for each thing that is wrong; empty when the store is sound.</param>
-public sealed record StoreReport(long Events, long Tasks, IReadOnlyList<string> Differences);

@@ -202,7 +202,7 @@ public sealed class DispatchClientTests
     public async Task A_list_follows_the_cursor_to_the_end()
     {
         await using var server = await LoopbackServer.StartAsync(
-            Reply.Ok($"[{Wire.Task("1")},{Wire.Task("2")}]") with { Headers = new() { ["Link"] = "</api/v1/tasks?limit=2&cursor=a%2Fb%3D>; rel=\"next\"" } },
+            Reply.Ok($"[{Wire.Task("1")},{Wire.Task("2")}]") with { Headers = new() { ["Link"] = "</api/v1/tasks?cursor=first>; rel=\"prev\", </api/v1/tasks?status=pending,running&limit=2&cursor=a%2Fb%3D>; rel=\"next\"" } },
             Reply.Ok($"[{Wire.Task("3")}]"));
         using var client = server.Client();
 

@@ -2,7 +2,7 @@ using System.Collections.Concurrent;
 
 namespace Dispatch.Client.Tests;
 
-/// <summary>A worker under test, running against a played broker.</summary>
+/// <summary>A worker under test, running.</summary>
 internal sealed class RunningWorker : IAsyncDisposable
 {
     private readonly DispatchClient client;
@@ -13,8 +13,14 @@ internal sealed class RunningWorker : IAsyncDisposable
     private int mostRunning;
 
     public RunningWorker(LoopbackServer server, Func<WorkItem, CancellationToken, Task<WorkResult>> handler, Func<DispatchWorkerOptions, DispatchWorkerOptions>? change = null)
+        : this(server.Client(), handler, change)
     {
-        client = server.Client();
+    }
+
+    /// <param name="client">Is the worker's from now on.</param>
+    public RunningWorker(DispatchClient client, Func<WorkItem, CancellationToken, Task<WorkResult>> handler, Func<DispatchWorkerOptions, DispatchWorkerOptions>? change = null)
+    {
+        this.client = client;
         var options = new DispatchWorkerOptions { Capabilities = ["words"], MaxConcurrent = 3, ShutdownGrace = TimeSpan.FromMilliseconds(100), Notice = notices.Enqueue };
         Worker = new DispatchWorker(client, change?.Invoke(options) ?? options, async (item, cancel) =>
         {

@@ -49,6 +49,10 @@ internal sealed record WindowFigures(double Seconds, double ServerCores, double 
     // More than this of a core, and the number says as much about the neighbours as about the server.
     private const double Disturbance = 0.1;
 
+    /// <summary>Processor time for each of so many tasks: what holds of a rate even when neighbours took their share.</summary>
+    public string PerTask(long tasks) =>
+        $"{this}; processor time a task: server {ServerCores * Seconds * 1e6 / tasks:0.0} us, client {ClientCores * Seconds * 1e6 / tasks:0.0} us";
+
     public override string ToString() =>
         $"cores: server {ServerCores:0.00}, client {ClientCores:0.00}, others {OtherCores:0.00}"
         + (OtherCores > Disturbance ? " (DISTURBED by other programs: repeat on a quiet machine)" : "");

@@ -47,6 +47,6 @@ internal static class BareRow
                 new Measure("bare", "resident after start", bare.ResidentMiB, "MiB"),
                 new Measure("bare", "start", bare.StartSeconds, "s"),
             ],
-            [$"{figures}; client late by p99 {paced.SendDelay.PercentileMs(99):0.00} ms when paced"]);
+            [$"{figures.PerTask(load.Accepted)}; client late by p99 {paced.SendDelay.PercentileMs(99):0.00} ms when paced"]);
     }
 }

@@ -15,15 +15,16 @@ internal static class BulkRow
 
     public static Task<RowResult> RunAsync(Bench bench) => bench.OnBrokerAsync(async broker =>
     {
+        await using var full = await broker.AddFullAgentAsync(bench.Cancellation);
         using var loop = new EventLoop(bench.Cancellation);
         var request = TaskRequest.Bulk(broker.Target, TasksPerRequest);
         using var load = new SubmitLoad(loop, broker.Target, request, Connections);
         var figures = ClosedLoop.Run(loop, load, bench.Arguments, broker.Gauge, MostTasks);
-        await broker.ExpectAsync("pending", load.AcceptedInAll, bench.Cancellation);
+        await broker.ExpectAsync("pending", load.AcceptedInAll - 1, bench.Cancellation);
 
         List<string> notes =
         [
-            $"{figures}; {Connections} connections, bodies of {request.BodyBytes:#,0} bytes, {load.Accepted:#,0} tasks in {figures.Seconds:0.0} s; "
+            $"{figures.PerTask(load.Accepted)}; {Connections} connections, bodies of {request.BodyBytes:#,0} bytes, {load.Accepted:#,0} tasks in {figures.Seconds:0.0} s; "
             + $"a request p50 {load.Latency.PercentileMs(50):0.0} ms, p99 {load.Latency.PercentileMs(99):0.0} ms",
         ];
         if (load.Refusals.Count > 0)

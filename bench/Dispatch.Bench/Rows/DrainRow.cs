@@ -42,6 +42,6 @@ internal static class DrainRow
                     Must = 60_000, Aim = 120_000, Bare = bench.Bare.Rate,
                 },
             ],
-            [$"{figures}; workers take at most {Shape.Max}, {(double)tasks / crew.Exchanges:0} tasks an exchange"]);
+            [$"{figures.PerTask(tasks)}; workers take at most {Shape.Max}, {(double)tasks / crew.Exchanges:0} tasks an exchange"]);
     });
 }

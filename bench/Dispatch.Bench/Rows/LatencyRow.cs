@@ -65,7 +65,7 @@ internal static class LatencyRow
                 new Measure("latency", "submit to its answer, p99", paced.Answered.PercentileMs(99), "ms") { Bare = bench.Bare.PacedP99Ms },
             ],
             [
-                $"{figures}; {onItsWay.Count:#,0} tasks, from their intended time; longest {onItsWay.MaximumNs / 1e6:0.00} ms; "
+                $"{figures.PerTask(count)}; {onItsWay.Count:#,0} tasks, from their intended time; longest {onItsWay.MaximumNs / 1e6:0.00} ms; "
                 + $"client late by p50 {paced.SendDelay.PercentileMs(50):0.00} ms, p99 {paced.SendDelay.PercentileMs(99):0.00} ms (included)",
             ]);
     });

@@ -68,7 +68,7 @@ internal static class LifeRow
 
         List<string> notes =
         [
-            $"{figures}; {Connections} submitting connections, workers take at most {Shape.Max}, {(double)crew.Delivered / crew.Exchanges:0.0} tasks an exchange; "
+            $"{figures.PerTask(crew.Completed)}; {Connections} submitting connections, workers take at most {Shape.Max}, {(double)crew.Delivered / crew.Exchanges:0.0} tasks an exchange; "
             + $"{crew.Completed:#,0} completed by both counts, {backlog:#,0} of them after the last submit",
         ];
         if (load.Refusals.Count + crew.Refusals.Count > 0)

@@ -39,11 +39,14 @@ internal sealed record CommandFault(int ExitCode, string Code, string Message, s
             404 => CommandLine.ExitCode.NotFound,
             _ => CommandLine.ExitCode.Failed,
         };
-        return new CommandFault(exit, refused.Code, refused.Detail, NextFor(refused.Code))
-        {
-            Details = [.. refused.Faults.Select(fault => fault.Value is { } value ? $"{fault.Field}: {fault.Message} (given: {Short(value.GetRawText())})" : $"{fault.Field}: {fault.Message}")],
-        };
+        var details = refused.Faults.Select(Describe).ToList();
+        return details.Count == 1
+            ? new CommandFault(exit, refused.Code, details[0], NextFor(refused.Code))
+            : new CommandFault(exit, refused.Code, refused.Detail, NextFor(refused.Code)) { Details = details };
     }
+
+    private static string Describe(Fault fault) =>
+        fault.Value is { } value ? $"{fault.Field}: {fault.Message} (given: {Short(value.GetRawText())})" : $"{fault.Field}: {fault.Message}";
 
     private static string? NextFor(string code) => code switch
     {

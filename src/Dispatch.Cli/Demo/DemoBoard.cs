@@ -16,6 +16,7 @@ internal sealed class DemoBoard(Screen screen, int total)
 
     private readonly long began = TimeProvider.System.GetTimestamp();
     private readonly List<string> news = [];
+    private readonly Dictionary<string, string> states = [];
     private TimeSpan lastLine = -TimeSpan.FromSeconds(1);
 
     /// <summary>Since the demo began to work.</summary>
@@ -25,8 +26,16 @@ internal sealed class DemoBoard(Screen screen, int total)
 
     /// <summary>Runs work that updates the board.</summary>
     public Task ShowAsync(Func<Action<Statistics>, Task> work) => Live
-        ? screen.Output.Live(new Text("")).StartAsync(live => work(statistics => live.UpdateTarget(Render(statistics))))
-        : work(WriteLine);
+        ? screen.Output.Live(new Text("")).StartAsync(live => work(statistics =>
+        {
+            TellTurns(statistics);
+            live.UpdateTarget(Render(statistics));
+        }))
+        : work(statistics =>
+        {
+            TellTurns(statistics);
+            WriteLine(statistics);
+        });
 
     /// <summary>Tells something that happens once.</summary>
     public void Tell(string text)
@@ -43,6 +52,26 @@ internal sealed class DemoBoard(Screen screen, int total)
             screen.Note(text);
         else
             screen.Line(text);
+    }
+
+    /// <summary>Tells when an agent falls asleep, wakes up or is given up.</summary>
+    private void TellTurns(Statistics statistics)
+    {
+        foreach (var agent in statistics.Agents)
+        {
+            var before = states.GetValueOrDefault(agent.Id, AgentStatus.Ready);
+            var now = agent.Status switch { AgentStatus.Busy or null => AgentStatus.Ready, { } status => status };
+            states[agent.Id] = now;
+            if (now == before)
+                continue;
+            Tell(now switch
+            {
+                AgentStatus.Sleeping => $"{agent.Id} has nothing to do and sleeps",
+                AgentStatus.Offline => $"{agent.Id} has given no sign of life for a lease: what it had in hand goes to others",
+                AgentStatus.Ready => $"{agent.Id} is awake",
+                _ => $"{agent.Id} is {now}",
+            });
+        }
     }
 
     private void WriteLine(Statistics statistics)

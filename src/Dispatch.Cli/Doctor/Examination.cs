@@ -132,10 +132,10 @@ internal sealed class Examination(Invocation run)
             return new Finding("store", Finding.Warning, $"{file} is not there yet", "The first dispatch serve makes it.");
         try
         {
-            var report = await StoreCheck.RunAsync(file, run.Stop);
-            return report.Differences.Count == 0
-                ? new Finding("store", Finding.Fine, $"{report.Events:N0} events fold to the {report.Tasks:N0} tasks that are in the tables")
-                : new Finding("store", Finding.Fault, $"the log and the tables differ in {report.Differences.Count:N0} places", "Stop the broker, keep this directory, and restore the last backup.") { Details = report.Differences };
+            var report = await StoreCheck.RunAsync(file, progress: null, run.Stop);
+            return report.IsSound
+                ? new Finding("store", Finding.Fine, $"{report.Events:N0} events keep the rules and fold to the {report.Rows.Tasks:N0} tasks that are in the tables")
+                : new Finding("store", Finding.Fault, $"{report.Count:N0} things are wrong with the log or the tables", "Stop the broker, keep this directory, and restore the last backup.") { Details = [.. report.Findings.Select(found => found.ToString()!)] };
         }
         catch (BrokerStartException e)
         {

@@ -43,7 +43,7 @@ internal static class StatsCommand
             screen.Line();
         }
 
-        if (statistics.OldestPendingMs is { } oldest)
+        if (statistics.OldestPendingMs is > 0 and var oldest)
             screen.Line($"the oldest waiting task has waited {Ms(oldest)}");
         if (statistics.DeadLetters > 0)
             screen.Line($"{statistics.DeadLetters} dead letters; see them with: dispatch dead-letter list");

@@ -108,7 +108,7 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
             var fault = CommandFault.Of(refused);
             throw new CommandException(fault with
             {
-                Message = $"lines {lines[0].Number} to {lines[^1].Number} were refused, none of them was taken: {fault.Message}",
+                Message = $"{Named(lines)} refused: {InLines(fault.Message, lines)}",
                 Details = [.. fault.Details.Select(detail => InLines(detail, lines))],
             });
         }
@@ -128,13 +128,16 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
         }
     }
 
+    private static string Named(List<Line> lines) =>
+        lines.Count == 1 ? $"line {lines[0].Number} was" : $"lines {lines[0].Number} to {lines[^1].Number} are taken all or none, and were";
+
     /// <summary>The broker counts from the first task of the bulk; a person counts lines of the file.</summary>
     private static string InLines(string detail, List<Line> lines)
     {
         const string start = "tasks[";
         var end = detail.IndexOf(']');
         return detail.StartsWith(start, StringComparison.Ordinal) && int.TryParse(detail.AsSpan(start.Length, Math.Max(0, end - start.Length)), out var index) && index < lines.Count
-            ? $"line {lines[index].Number}{detail[(end + 1)..].Replace("].", "] ")}"
+            ? $"line {lines[index].Number}: {detail[(end + 1)..].TrimStart('.')}"
             : detail;
     }
 

@@ -152,7 +152,7 @@ internal static class TaskCommand
             catch (DispatchException refused)
             {
                 var fault = CommandFault.Of(refused);
-                DispatchCommand.Report(run.Screen, fault with { Message = $"{id}: {fault.Message}" });
+                DispatchCommand.Report(run.Screen, fault with { Message = fault.Message.Contains(id, StringComparison.Ordinal) ? fault.Message : $"{id}: {fault.Message}" });
                 if (exit == ExitCode.Ok)
                     exit = fault.ExitCode;
             }

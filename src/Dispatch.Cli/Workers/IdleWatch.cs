@@ -39,11 +39,14 @@ internal sealed class IdleWatch(TimeProvider time)
         }
     }
 
-    /// <summary>Ends when there was nothing to do for a whole while.</summary>
-    public async Task WaitAsync(TimeSpan idle, CancellationToken stop)
+    /// <summary>Ends when there was nothing to do for a whole while, and nothing is on its way either.</summary>
+    /// <param name="idle">The while.</param>
+    /// <param name="nothingComes">Asks whether work is on its way: on a slow machine a while can pass between its assignment and its arrival.</param>
+    /// <param name="stop">Ends the wait.</param>
+    public async Task WaitAsync(TimeSpan idle, Func<CancellationToken, Task<bool>> nothingComes, CancellationToken stop)
     {
         using var timer = new PeriodicTimer(Glance, time);
-        while (!IsIdle(idle))
+        while (!IsIdle(idle) || !await nothingComes(stop) || !IsIdle(idle))
             await timer.WaitForNextTickAsync(stop);
     }
 

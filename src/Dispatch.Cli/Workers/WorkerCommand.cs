@@ -91,7 +91,7 @@ internal sealed class WorkerCommand
         var working = worker.RunAsync(stop.Token);
         if (IdleLimit(run) is { } limit)
         {
-            await Task.WhenAny(working, idle.WaitAsync(limit, stop.Token));
+            await Task.WhenAny(working, idle.WaitAsync(limit, cancel => HoldsNothingAsync(client, name, cancel), stop.Token));
             await stop.CancelAsync();
         }
 
@@ -159,6 +159,20 @@ internal sealed class WorkerCommand
         if (verdict is ProgramVerdict.Failed failed)
             throw new CommandException(new CommandFault(ExitCode.Failed, "warm_up", $"The warm-up failed: {failed.Error}", "The worker says that it is ready only once --warm-up exits 0."));
         log.Tell("warm", $"after {Durations.Show(TimeProvider.System.GetElapsedTime(began))}");
+    }
+
+    /// <summary>Whether the broker has given this agent nothing. The broker matches waiting tasks as soon as an agent registers.</summary>
+    private static async Task<bool> HoldsNothingAsync(DispatchClient client, string name, CancellationToken stop)
+    {
+        try
+        {
+            return (await client.GetHeldTasksAsync(name, stop)).Count == 0;
+        }
+        catch (Exception e) when (e is DispatchException or DispatchUnreachableException)
+        {
+            // Then nobody knows; the worker's own loop tells what is wrong with the broker.
+            return false;
+        }
     }
 
     private static CommandTemplate Read(string line, string option)

@@ -187,20 +187,29 @@ internal sealed record Answer<T>(T Value, int Status, HttpResponseHeaders Header
     /// <summary>The cursor in the link to the next page; null on the last.</summary>
     public string? NextCursor => Headers.TryGetValues("Link", out var links) ? links.Select(Next).FirstOrDefault(cursor => cursor is not null) : null;
 
+    // RFC 8288: <target>; parameter, <target>; parameter. A target may itself hold commas.
     private static string? Next(string header)
     {
-        foreach (var link in header.Split(','))
+        for (var open = header.IndexOf('<'); open >= 0;)
         {
-            var open = link.IndexOf('<');
-            var close = link.IndexOf('>');
-            if (open < 0 || close < open || !link[close..].Replace(" ", "").Contains("rel=\"next\"", StringComparison.OrdinalIgnoreCase))
-                continue;
-            var target = link[(open + 1)..close];
-            foreach (var pair in target[(target.IndexOf('?') + 1)..].Split('&'))
-            {
-                if (pair.StartsWith("cursor=", StringComparison.Ordinal))
-                    return Uri.UnescapeDataString(pair["cursor=".Length..]);
-            }
+            var close = header.IndexOf('>', open);
+            if (close < 0)
+                return null;
+            var following = header.IndexOf('<', close);
+            var parameters = header[close..(following < 0 ? header.Length : following)].Replace(" ", "");
+            if (parameters.Contains("rel=\"next\"", StringComparison.OrdinalIgnoreCase) || parameters.Contains("rel=next", StringComparison.OrdinalIgnoreCase))
+                return Cursor(header[(open + 1)..close]);
+            open = following;
+        }
+        return null;
+    }
+
+    private static string? Cursor(string target)
+    {
+        foreach (var pair in target[(target.IndexOf('?') + 1)..].Split('&'))
+        {
+            if (pair.StartsWith("cursor=", StringComparison.Ordinal))
+                return Uri.UnescapeDataString(pair["cursor=".Length..]);
         }
         return null;
     }

@@ -202,6 +202,7 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
     {
         if (!holds.TryGetValue(new HoldKey(cancelled.TaskId, cancelled.Attempt), out var hold) || hold.Gone || hold.Final is not null)
             return;
+        // That it is not held is all the broker can say to a claim; why it is not was told in another answer, or lost with one.
         Lose(hold, cancelled.Reason == "not_held" ? StopCause.LeaseLost : StopCause.Cancelled, cancelled.Reason);
     }
 

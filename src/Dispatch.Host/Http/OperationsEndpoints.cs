@@ -79,7 +79,7 @@ internal sealed class OperationsPort
 
 internal static class OperationsComposition
 {
-    /// <summary>Takes the requests that came in on the operations port. Place it first.</summary>
+    /// <summary>Takes the requests that came in on the operations port. Place it above UseCallers.</summary>
     public static void UseOperations(this IApplicationBuilder app, OperationsEndpoints endpoints, out OperationsPort port)
     {
         var listens = port = new OperationsPort();

@@ -14,7 +14,7 @@ public sealed class LogOutput : IDisposable
 
     // Lines that come within this time go out in one write.
     private static readonly TimeSpan Gathering = TimeSpan.FromMilliseconds(20);
-    private static readonly TimeSpan LongestStop = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan LongestStop = TimeSpan.FromSeconds(1);
 
     private readonly object gate = new();
     private readonly Stream stream;
@@ -101,7 +101,7 @@ public sealed class LogOutput : IDisposable
         }
     }
 
-    /// <summary>Writes what is left, for at most two seconds.</summary>
+    /// <summary>Writes what is left, for at most one second.</summary>
     public void Dispose()
     {
         lock (gate)

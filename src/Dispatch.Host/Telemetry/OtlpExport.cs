@@ -49,16 +49,16 @@ public sealed class OtlpExport(TelemetrySettings settings, ILogger<OtlpExport> l
         return Task.CompletedTask;
     }
 
-    /// <summary>Sends what is left, for at most two seconds.</summary>
-    public Task StopAsync(CancellationToken cancellationToken)
+    /// <summary>Sends what is left, for at most two seconds, or until the host's patience ends.</summary>
+    public async Task StopAsync(CancellationToken cancellationToken)
     {
         (MeterProvider? stoppingMetrics, TracerProvider? stoppingTraces) = (metrics, traces);
         (metrics, traces) = (null, null);
         if (stoppingMetrics is null || stoppingTraces is null)
-            return Task.CompletedTask;
+            return;
 
-        // Both at once, on threads of their own: the SDK's shutdown blocks.
-        return Task.Factory.StartNew(
+        // Both at once, on threads of their own: the SDK's shutdown blocks, and can't be called off.
+        Task flush = Task.Factory.StartNew(
             () => Parallel.Invoke(
                 () =>
                 {
@@ -73,6 +73,9 @@ public sealed class OtlpExport(TelemetrySettings settings, ILogger<OtlpExport> l
             CancellationToken.None,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
+        await flush.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (!flush.IsCompletedSuccessfully)
+            logger.Unsent();
     }
 
     /// <inheritdoc/>
@@ -122,4 +125,7 @@ internal static partial class OtlpMessages
 
     [LoggerMessage(EventId = 3102, Level = LogLevel.Warning, Message = "Metrics or traces could not be sent ({Failure}): {Detail}")]
     public static partial void ExportFailed(this ILogger logger, string failure, string detail);
+
+    [LoggerMessage(EventId = 3103, Level = LogLevel.Warning, Message = "The collector did not take the last metrics and traces in time; they are lost")]
+    public static partial void Unsent(this ILogger logger);
 }

@@ -13,6 +13,7 @@ internal sealed class BatchWriter
     private readonly TaskColumns tasks = new();
     private readonly JsonText json = new();
     private readonly SpecRows specs;
+    private readonly TaskPeople people;
 
     private readonly SqliteStatement begin;
     private readonly SqliteStatement commit;
@@ -44,6 +45,7 @@ internal sealed class BatchWriter
     {
         this.connection = connection;
         specs = new SpecRows(connection);
+        people = new TaskPeople(connection);
         begin = connection.Prepare("BEGIN IMMEDIATE");
         commit = connection.Prepare("COMMIT");
         rollback = connection.Prepare("ROLLBACK");
@@ -89,6 +91,7 @@ internal sealed class BatchWriter
         catch
         {
             writtenTotals = null;
+            people.Forget();
 
             // After some failures SQLite has rolled back by itself.
             if (connection.IsInTransaction)
@@ -163,6 +166,9 @@ internal sealed class BatchWriter
             insertTask.Bind(TaskColumns.At(TaskColumn.Scope), spec.Scope);
             insertTask.Bind(TaskColumns.At(TaskColumn.Submitter), spec.Submitter);
             insertTask.Execute();
+            people.Note(task.Requester, task.Number);
+            people.Note(task.Needs.Owner, task.Number);
+            people.Note(task.Assignee, task.Number);
             if (!SpecRows.IsToldBy(EventAt(batch, task.Number), spec))
                 WritePayload(task.Number, spec);
             WriteLabels(task.Number, spec.Labels);
@@ -173,6 +179,7 @@ internal sealed class BatchWriter
         updateTask.Execute();
         if (connection.Changes != 1)
             throw new StoreException(StoreFault.Unavailable, $"Task {task.Id} (number {task.Number}) has no row to change. Nothing was written; the state has to be loaded again.");
+        people.Note(task.Assignee, task.Number);
         if (row.Change == RowChange.StateAndSpec)
             ReplaceSpec(task.Number, SpecOf(row));
     }

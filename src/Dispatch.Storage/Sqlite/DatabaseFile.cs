@@ -46,7 +46,7 @@ internal static class DatabaseFile
         try
         {
             connection.SetBusyTimeout(TimeSpan.FromSeconds(5));
-            connection.Execute("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -4096");
+            connection.Execute("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048");
             if (Recognise(connection, options.Path) is var version && version != KnownVersion)
                 throw new StoreException(StoreFault.Corrupt, $"{options.Path} has the layout of version {version}; start the broker once to bring it to {KnownVersion}.");
             return connection;

@@ -19,6 +19,7 @@ internal sealed class SqliteReader : IDisposable
     private readonly SqliteStatement begin;
     private readonly SqliteStatement end;
     private readonly SqliteStatement lastSequence;
+    private readonly SqliteStatement totals;
     private readonly SqliteStatement taskById;
     private readonly SqliteStatement tasksFrom;
     private readonly SqliteStatement attemptsOf;
@@ -34,6 +35,7 @@ internal sealed class SqliteReader : IDisposable
         begin = connection.Prepare("BEGIN");
         end = connection.Prepare("COMMIT");
         lastSequence = connection.Prepare("SELECT max(sequence) FROM events");
+        totals = connection.Prepare(StateRows.Totals);
         taskById = connection.Prepare($"SELECT {TaskColumns.List} FROM tasks WHERE id = ?");
         tasksFrom = connection.Prepare($"SELECT {TaskColumns.List} FROM tasks WHERE number > ? ORDER BY number LIMIT ?");
         attemptsOf = connection.Prepare($"SELECT {AttemptRows.Columns} FROM attempts WHERE number = ? ORDER BY attempt");
@@ -71,7 +73,7 @@ internal sealed class SqliteReader : IDisposable
     internal List<StoredTask> ListTasks(TaskQuery query)
     {
         var found = new List<WorkTask>();
-        foreach (var (sql, bind) in TaskListing.For(query))
+        foreach (var (sql, bind) in TaskListing.For(query, StateRows.LoadTotals(totals)))
         {
             var rows = Listing(sql);
             bind(rows);
@@ -80,8 +82,7 @@ internal sealed class SqliteReader : IDisposable
             rows.Reset();
         }
 
-        found.Sort(static (one, other) => other.Number.CompareTo(one.Number));
-        return [.. found.Take(query.Limit).Select(specs.Complete)];
+        return [.. found.OrderByDescending(task => task.Number).Take(query.Limit).Select(specs.Complete)];
     }
 
     internal List<EndedAttempt> ListAttempts(long taskNumber)

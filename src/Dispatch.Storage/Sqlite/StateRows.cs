@@ -7,6 +7,8 @@ namespace Dispatch.Storage.Sqlite;
 /// <summary>Reads everything that the sequencer keeps in memory. Used once per start, inside one transaction.</summary>
 internal sealed class StateRows(SqliteConnection connection)
 {
+    internal const string Totals = "SELECT status, count FROM totals";
+
     private static readonly TaskState[] Live = [.. Enum.GetValues<TaskState>().Where(state => state < TaskState.Completed)];
 
     private readonly TaskColumns tasks = new();
@@ -14,7 +16,8 @@ internal sealed class StateRows(SqliteConnection connection)
     internal LoadedState Load()
     {
         var (sequence, timestamp) = LoadEnd();
-        var totals = LoadTotals();
+        using var totalRows = connection.Prepare(Totals);
+        var totals = LoadTotals(totalRows);
         var live = Live.Sum(state => totals[(int)state]);
 
         // Along the index every row is looked up by itself; when most rows are wanted, reading all in order is faster.
@@ -30,12 +33,14 @@ internal sealed class StateRows(SqliteConnection connection)
         return last.Step() ? (last.Int64(0), last.Int64(1)) : (0, 0);
     }
 
-    private long[] LoadTotals()
+    /// <summary>Tasks in each state, indexed by <see cref="TaskState"/>.</summary>
+    /// <param name="rows">Prepared from <see cref="Totals"/>.</param>
+    internal static long[] LoadTotals(SqliteStatement rows)
     {
         var totals = new long[Enum.GetValues<TaskState>().Length];
-        using var rows = connection.Prepare("SELECT status, count FROM totals");
         while (rows.Step())
             totals[(int)Words.State.Parse(rows.Utf8(0))] = rows.Int64(1);
+        rows.Reset();
         return totals;
     }
 

@@ -5,63 +5,79 @@ using Dispatch.Tasks;
 
 namespace Dispatch.Storage.Sqlite;
 
+/// <summary>One statement of a task list, with its parameters.</summary>
+internal readonly record struct ListingStatement(string Sql, Action<SqliteStatement> Bind);
+
 /// <summary>
-/// The SQL of a task list. Each list is read along one index that has the newest first (or several, merged by number), so that
-/// a page costs what it shows and nothing is sorted.
+/// The SQL of a task list. A list is read along an index that has the newest first (or along several, merged by number), so that
+/// a page costs what it shows and nothing is sorted. Which index is decided here and not by SQLite, which knows
+/// no statistics of ours.
 /// </summary>
-internal sealed class TaskListing
+internal sealed class TaskListing(TaskQuery query)
 {
-    private readonly TaskQuery query;
+    /// <summary>Up to so many tasks in the wanted states it is cheaper to look at all of those than at all of somebody's.</summary>
+    internal const int FewTasks = 10_000;
+
     private readonly List<Action<SqliteStatement, int>> parameters = [];
-    private readonly StringBuilder filters = new();
+    private readonly StringBuilder conditions = new();
 
-    private TaskListing(TaskQuery query) => this.query = query;
-
-    /// <summary>The statements to run; the page is the newest <see cref="TaskQuery.Limit"/> tasks of all of them.</summary>
-    internal static IReadOnlyList<(string Sql, Action<SqliteStatement> Bind)> For(TaskQuery query)
+    /// <summary>The statements to run. The page is the newest <see cref="TaskQuery.Limit"/> tasks of all of them.</summary>
+    /// <param name="totals">Tasks in each state.</param>
+    internal static IEnumerable<ListingStatement> For(TaskQuery query, IReadOnlyList<long> totals)
     {
-        var statuses = query.Statuses.Count == 0 && query.DeadLettered == true ? [TaskState.Failed, TaskState.Timeout] : query.Statuses;
-        if (query.Labels.Count > 0 || query.Parent is not null || query.Owner is not null || statuses.Count == 0 || statuses.Contains(TaskState.Completed))
-            return [new TaskListing(query).Build(statuses, single: null)];
-
-        return [.. statuses.Distinct().Select(status => new TaskListing(query).Build([], single: status))];
+        var states = query.Statuses.Count > 0 ? query.Statuses.Distinct().ToArray()
+            : query.DeadLettered == true ? [TaskState.Failed, TaskState.Timeout]
+            : [];
+        var isIndexed = states.Length > 0 && !states.Contains(TaskState.Completed);
+        if (query.Labels.Count > 0)
+            return [new TaskListing(query).ByLabel(query.Labels[0])];
+        if (query.Parent is { } parent)
+            return [new TaskListing(query).ByParent(parent)];
+        if (isIndexed && states.Sum(state => totals[(int)state]) <= FewTasks)
+            return states.Select(state => new TaskListing(query).ByState(state));
+        if ((query.Assignee ?? query.Requester ?? query.Owner ?? query.VisibleTo) is { } person)
+            return [new TaskListing(query).ByPerson(person)];
+        if (isIndexed)
+            return states.Select(state => new TaskListing(query).ByState(state));
+        return [new TaskListing(query).Build("tasks t NOT INDEXED", "t.number")];
     }
 
-    private (string Sql, Action<SqliteStatement> Bind) Build(IReadOnlyList<TaskState> statuses, TaskState? single)
+    private ListingStatement ByLabel(string label)
     {
-        var from = "tasks t";
-        var order = "t.number";
-        if (query.Labels.Count > 0)
-        {
-            from = "task_labels l CROSS JOIN tasks t ON t.number = l.number";
-            order = "l.number";
-            Where("l.label = @", (row, index) => row.Bind(index, query.Labels[0]));
-            foreach (var label in query.Labels.Skip(1))
-                Where("EXISTS (SELECT 1 FROM task_labels o WHERE o.label = @ AND o.number = t.number)", (row, index) => row.Bind(index, label));
-        }
-        else if (query.Parent is not null)
-        {
-            from = "tasks t INDEXED BY tasks_by_parent";
-        }
-        else if (query.Owner is not null)
-        {
-            from = "tasks t INDEXED BY tasks_by_owner";
-        }
-        else if (single is { } status)
-        {
-            // The second half is what lets SQLite use the partial index.
-            from = "tasks t INDEXED BY tasks_by_status";
-            Where("t.status = @ AND t.status <> 'completed'", (row, index) => row.BindText(index, Words.State.Word((int)status)));
-        }
-        else
-        {
-            from = "tasks t NOT INDEXED";
-        }
+        Where("l.label = @", (row, index) => row.Bind(index, label));
+        return Build("task_labels l CROSS JOIN tasks t ON t.number = l.number", "l.number");
+    }
 
-        if (statuses.Count > 0)
-            Where($"t.status IN ({string.Join(", ", statuses.Select(state => $"'{Encoding.UTF8.GetString(Words.State.Word((int)state))}'"))})");
-        if (query.Parent is { } parent)
-            Where("t.parent_id = @", (row, index) => row.Bind(index, parent.Value));
+    private ListingStatement ByParent(TaskId parent)
+    {
+        Where("t.parent_id = @", (row, index) => row.Bind(index, parent.Value));
+        return Build("tasks t INDEXED BY tasks_by_parent", "t.number");
+    }
+
+    /// <summary>Looks through the blocks in which the person has a task at all.</summary>
+    private ListingStatement ByPerson(string person)
+    {
+        Where("p.person = @", (row, index) => row.Bind(index, person));
+        if (query.Before is { } before)
+            Where("p.block <= @", (row, index) => row.Bind(index, TaskPeople.BlockOf(before)));
+        return Build(
+            $"task_people p CROSS JOIN tasks t NOT INDEXED ON t.number >= p.block * {TaskPeople.BlockSize} AND t.number < (p.block + 1) * {TaskPeople.BlockSize}",
+            "t.number", "p.block DESC, t.number DESC");
+    }
+
+    private ListingStatement ByState(TaskState state)
+    {
+        // The second half is what lets SQLite use the partial index.
+        Where("t.status = @ AND t.status <> 'completed'", (row, index) => row.BindText(index, Words.State.Word((int)state)));
+        return Build("tasks t INDEXED BY tasks_by_status", "t.number");
+    }
+
+    private ListingStatement Build(string from, string number, string? order = null)
+    {
+        foreach (var label in query.Labels.Skip(1))
+            Where("EXISTS (SELECT 1 FROM task_labels o WHERE o.label = @ AND o.number = t.number)", (row, index) => row.Bind(index, label));
+        if (query.Statuses.Count > 0)
+            Where($"t.status IN ({string.Join(", ", query.Statuses.Select(state => $"'{Encoding.UTF8.GetString(Words.State.Word((int)state))}'"))})");
         if (query.Owner is { } owner)
             Where("t.owner = @", (row, index) => row.Bind(index, owner));
         if (query.Requester is { } requester)
@@ -74,18 +90,20 @@ internal sealed class TaskListing
             Where("@ IN (t.requester, t.owner, t.assignee)", (row, index) => row.Bind(index, caller));
         if (query.DeadLettered is { } dead)
             Where($"t.dead_lettered = {(dead ? 1 : 0)}");
+        if (query.Parent is { } parent)
+            Where("t.parent_id = @", (row, index) => row.Bind(index, parent.Value));
         if (query.Before is { } before)
-            Where($"{order} < @", (row, index) => row.Bind(index, before));
+            Where($"{number} < @", (row, index) => row.Bind(index, before));
 
-        Parameter((row, index) => row.Bind(index, (long)query.Limit));
         var columns = string.Join(", ", TaskColumns.List.Split(", ").Select(column => "t." + column));
-        return ($"SELECT {columns} FROM {from}{filters} ORDER BY {order} DESC LIMIT ?{parameters.Count}", Bind);
+        var limit = Parameter((row, index) => row.Bind(index, (long)query.Limit));
+        return new ListingStatement($"SELECT {columns} FROM {from}{conditions} ORDER BY {order ?? $"{number} DESC"} LIMIT ?{limit}", Bind);
     }
 
     private void Where(string condition, Action<SqliteStatement, int>? bind = null)
     {
-        filters.Append(filters.Length == 0 ? " WHERE " : " AND ");
-        filters.Append(bind is null ? condition : condition.Replace("@", $"?{Parameter(bind)}"));
+        conditions.Append(conditions.Length == 0 ? " WHERE " : " AND ");
+        conditions.Append(bind is null ? condition : condition.Replace("@", $"?{Parameter(bind)}", StringComparison.Ordinal));
     }
 
     private int Parameter(Action<SqliteStatement, int> bind)

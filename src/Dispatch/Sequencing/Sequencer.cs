@@ -283,9 +283,9 @@ public sealed class Sequencer
     /// </summary>
     private async Task<bool> RecoverAsync(ClosedBatch failed, Exception failure)
     {
-        var unknown = failure is not StoreException { Fault: not StoreFault.Unknown };
+        var unchanged = failure is StoreException { Fault: StoreFault.Unavailable or StoreFault.Full or StoreFault.ReadOnly or StoreFault.Locked };
         storeLost = true;
-        RefuseAll(failed.Answers, unknown ? Refusal.Unknown : Refusal.StoreUnavailable, failure);
+        RefuseAll(failed.Answers, unchanged ? Refusal.StoreUnavailable : Refusal.Unknown, failure);
         RefuseAll(core!.Abandon(), Refusal.StoreUnavailable, failure);
         observer.StoreFailed(failure);
         if (failure is StoreException { Fault: StoreFault.Fatal })

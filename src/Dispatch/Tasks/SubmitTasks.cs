@@ -270,7 +270,8 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
                 broken ??= (dependency, status);
         }
 
-        var start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet ? TaskState.Blocked : TaskState.Pending;
+        // One that can never run is cancelled below; until then it waits, for pending means that it may be given out.
+        var start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null ? TaskState.Blocked : TaskState.Pending;
         var spec = task.Spec;
         var created = decision.Raise(id.ToString(), task.Session, 0, new TaskCreated(
             start, requester, spec.Title, spec.Description, spec.Scope, task.Required, task.Preferred, task.Owner, spec.Submitter, spec.IdempotencyKey,

@@ -12,6 +12,9 @@ public sealed class TaskTable
 {
     private readonly State state;
     private readonly Dictionary<TaskId, TaskEntry> entries = [];
+
+    // Only a folded state keeps tasks until they are removed, and removal names them by number.
+    private readonly Dictionary<long, TaskId>? numbers;
     private readonly RequirementPool requirements = new();
     private readonly long[] totals = new long[9];
 
@@ -25,6 +28,7 @@ public sealed class TaskTable
     internal TaskTable(State state)
     {
         this.state = state;
+        numbers = state.IsLive ? null : [];
         RecentlyLeft = new RecentWindow<TaskId, long>(state.Options.RecentKept);
         RecentlyPruned = new RecentWindow<long, long>(state.Options.RecentKept);
         RecentKeys = new RecentWindow<IdempotencyKey, IdempotencyRow>(state.Options.RecentKept);
@@ -187,6 +191,7 @@ public sealed class TaskTable
         };
         var entry = new TaskEntry(task, spec);
         entries.Add(id, entry);
+        numbers?.Add(task.Number, id);
         Hold(entry, spec);
         totals[(int)task.Status]++;
         Mark(entry, RowChange.Insert);
@@ -227,17 +232,20 @@ public sealed class TaskTable
         totals[(int)TaskState.Failed] -= prune.Failed;
         totals[(int)TaskState.Timeout] -= prune.Timeout;
         totals[(int)TaskState.Cancelled] -= prune.Cancelled;
-        var gone = prune.Numbers.ToHashSet();
         if (state.IsLive)
         {
+            var gone = prune.Numbers.ToHashSet();
             RecentKeys.Remove(row => gone.Contains(row.TaskNumber));
             foreach (var number in prune.Numbers)
                 RecentlyPruned.Add(number, sequence, sequence);
             return;
         }
 
-        foreach (var id in entries.Where(pair => gone.Contains(pair.Value.Task.Number)).Select(pair => pair.Key).ToList())
-            entries.Remove(id);
+        foreach (var number in prune.Numbers)
+        {
+            if (numbers!.Remove(number, out var id))
+                entries.Remove(id);
+        }
     }
 
     // ---- derived: who holds it, where it queues, when it is due ---------------------------------------------------------
@@ -290,6 +298,7 @@ public sealed class TaskTable
             entry.Holder = agent;
             entry.HeldIndex = agent.Held.Count;
             entry.Delivered = false;
+            entry.Told = WaitReason.None;
             agent.Held.Add(entry);
             agent.Owe(entry);
             state.Matcher.Refresh(agent);
@@ -303,11 +312,7 @@ public sealed class TaskTable
         if (entry.Line is not null && (!waits || moved))
             state.Matcher.Dequeue(entry);
         if (waits && entry.Line is null)
-        {
-            if (arrived)
-                entry.Told = WaitReason.None;
             state.Matcher.Enqueue(entry, arrived);
-        }
     }
 
     private void SettleTimers(TaskEntry entry, WorkTask task, WorkTask? before)
@@ -360,6 +365,9 @@ public sealed class TaskTable
     }
 
     // ---- specs in memory -----------------------------------------------------------------------------------------------
+
+    /// <summary>What the specs in memory take, in bytes.</summary>
+    internal long SpecBytes => specBytes;
 
     /// <summary>Puts the spec back that the store has, before an event changes it.</summary>
     internal void RestoreSpec(TaskEntry entry, TaskSpec spec)

@@ -23,8 +23,12 @@ public static class Dependencies
                 var given = task.Events.FirstOrDefault(happened => happened.Type == "task.assigned")?.Sequence;
                 var met = dependency.Events.FirstOrDefault(happened => happened.Type == "task.completed")?.Sequence;
                 if (given is not null && (met is null || met > given))
+                {
+                    var byHand = task.Events.Any(happened => happened.IsManual && happened.Sequence < given) ? " (after a retry by hand)" : "";
                     yield return new Finding(
-                        FindingKind.Dependency, "I-10", task.Id, $"given out at {given}, but {dependency.Id} was {(met is null ? "never completed" : $"completed at {met}")}");
+                        FindingKind.Dependency, "I-10", task.Id,
+                        $"given out at {given}{byHand}, but {dependency.Id} was {(met is null ? "never completed" : $"completed at {met}")}");
+                }
 
                 // By hand a task can be put back on either side, and then what came first decides; the order above still holds.
                 if (TaskStatus.IsFinal(dependency.Status) && dependency.Status != TaskStatus.Completed && task.Status != TaskStatus.Cancelled

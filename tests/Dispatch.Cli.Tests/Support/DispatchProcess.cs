@@ -25,7 +25,7 @@ public sealed class DispatchProcess : IAsyncDisposable
     public bool HasExited => process.HasExited;
 
     /// <summary>Starts it and leaves it running; its standard input is closed.</summary>
-    public static DispatchProcess Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    public static DispatchProcess Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null)
     {
         var started = StartWithInput(Executable, arguments, environment);
         started.process.StandardInput.Close();
@@ -33,7 +33,7 @@ public sealed class DispatchProcess : IAsyncDisposable
     }
 
     /// <summary>Runs it to its end.</summary>
-    public static async Task<Outcome> RunAsync(IEnumerable<string> arguments, string? input = null, IReadOnlyDictionary<string, string>? environment = null, string? program = null)
+    public static async Task<Outcome> RunAsync(IEnumerable<string> arguments, string? input = null, IReadOnlyDictionary<string, string?>? environment = null, string? program = null)
     {
         await using var run = StartWithInput(program ?? Executable, arguments, environment);
         if (input is not null)
@@ -58,7 +58,7 @@ public sealed class DispatchProcess : IAsyncDisposable
         process.Dispose();
     }
 
-    private static DispatchProcess StartWithInput(string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment)
+    private static DispatchProcess StartWithInput(string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -71,7 +71,7 @@ public sealed class DispatchProcess : IAsyncDisposable
             start.Environment.Remove(name);
         // Nobody's own broker, configuration or admin token.
         start.Environment["DISPATCH_DATA_DIR"] = Path.Combine(Path.GetTempPath(), "dispatch-cli-tests-no-such-directory");
-        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+        foreach (var (name, value) in environment ?? new Dictionary<string, string?>())
             start.Environment[name] = value;
         return new DispatchProcess(Process.Start(start)!);
     }

@@ -59,6 +59,19 @@ public sealed class OtlpExportTests
     }
 
     [Fact]
+    public async Task The_patience_of_the_host_ends_the_last_sending()
+    {
+        await using var collector = await Collector.StartAsync(hangs: true);
+        using var metrics = new DispatchMetrics();
+        using var export = new OtlpExport(new TelemetrySettings { OtlpEndpoint = collector.Url }, NullLogger<OtlpExport>.Instance, TimeProvider.System);
+        await export.StartAsync(default);
+        metrics.RecordSubmitted(1);
+
+        var stop = export.StopAsync(new CancellationToken(canceled: true));
+        await stop.WaitAsync(TimeSpan.FromSeconds(1));
+    }
+
+    [Fact]
     public async Task A_collector_that_hangs_does_not_hold_up_the_stop()
     {
         await using var collector = await Collector.StartAsync(hangs: true);

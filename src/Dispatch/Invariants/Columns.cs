@@ -1,0 +1,54 @@
+using Dispatch.Agents;
+using Dispatch.Matching;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Invariants;
+
+/// <summary>What of a row is compared, column by column.</summary>
+internal sealed record Column<T>(string Name, Func<T, object?> Read);
+
+/// <summary>The tables of a store as the comparison sees them. Values are compared by <see cref="object.Equals(object?)"/>; lists as their text.</summary>
+internal static class Columns
+{
+    public static readonly Column<WorkTask>[] Task =
+    [
+        new("id", t => t.Id), new("status", t => t.Status), new("required", t => List(t.Needs.Required)), new("preferred", t => List(t.Needs.Preferred)),
+        new("owner", t => t.Needs.Owner), new("requester", t => t.Requester), new("session", t => t.Session), new("parent_id", t => t.Parent),
+        new("depends_on", t => List(t.DependsOn)), new("priority", t => t.Priority), new("max_retries", t => t.MaxRetries), new("timeout_ms", t => t.TimeoutMs),
+        new("run_at", t => t.RunAt), new("deadline", t => t.Deadline), new("created_at", t => t.CreatedAt), new("queued_at", t => t.QueuedAt),
+        new("next_attempt_at", t => t.NextAttemptAt), new("assignee", t => t.Assignee), new("attempt", t => t.Attempt), new("retry_count", t => t.RetryCount),
+        new("assigned_at", t => t.AssignedAt), new("started_at", t => t.StartedAt), new("completed_at", t => t.CompletedAt), new("last_agent", t => t.LastAgent),
+        new("last_outcome", t => t.LastOutcome), new("dead_lettered", t => t.DeadLettered), new("error", t => t.Error), new("progress", t => t.Progress),
+        new("usage", t => t.Usage), new("why", t => t.Why), new("last_sequence", t => t.LastSequence),
+    ];
+
+    public static readonly Column<TaskSpec>[] Spec =
+    [
+        new("title", s => s.Title), new("description", s => s.Description), new("scope", s => s.Scope), new("labels", s => s.Labels), new("context", s => s.Context),
+        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey),
+    ];
+
+    public static readonly Column<EndedAttempt>[] Attempt =
+    [
+        new("agent", a => a.Agent), new("outcome", a => a.Outcome), new("assigned_at", a => a.AssignedAt), new("started_at", a => a.StartedAt),
+        new("ended_at", a => a.EndedAt), new("error", a => a.Error), new("result", a => a.Result), new("usage", a => a.Usage),
+    ];
+
+    public static readonly Column<IdempotencyRow>[] Key = [new("body_hash", k => k.BodyHash), new("task", k => k.Task), new("number", k => k.TaskNumber)];
+
+    public static readonly Column<Agent>[] Agent =
+    [
+        new("capabilities", a => List(a.Capabilities)), new("owner", a => a.Owner), new("labels", a => a.Labels), new("max_concurrent", a => a.MaxConcurrent),
+        new("status", a => a.Status), new("drained", a => a.Drained), new("wake_url", a => a.WakeUrl), new("registered_at", a => a.RegisteredAt),
+        new("status_at", a => a.StatusAt), new("last_sequence", a => a.LastSequence),
+    ];
+
+    public static readonly Column<AgentToken>[] Token =
+    [
+        new("hash", t => t.Hash), new("agent", t => t.Agent), new("name", t => t.Name), new("created_at", t => t.CreatedAt), new("expires_at", t => t.ExpiresAt),
+        new("revoked_at", t => t.RevokedAt), new("last_sequence", t => t.LastSequence),
+    ];
+
+    private static string List<T>(T[] values) => string.Join('\u001f', values);
+}

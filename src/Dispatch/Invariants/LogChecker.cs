@@ -1,0 +1,109 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Tasks;
+
+namespace Dispatch.Invariants;
+
+/// <summary>
+/// Walks a log from its first event and checks the rules it must keep, with a bookkeeping of its own: it shares no table and no
+/// transition with the broker that wrote the log.
+/// </summary>
+/// <remarks>
+/// The rules by number, as in docs/invariants.md: I-3 one task per caller and idempotency key, I-4 at most one live attempt, I-5 attempt numbers
+/// rise, I-6 only the holder reports, I-7 a final task stays as it is unless a person puts it back, I-8 charged retries stay within their
+/// limit, I-10 nothing runs before its time or its dependencies, I-11 the log has no gap, I-13 events fit the state they happen in,
+/// I-24 time does not go back.
+/// </remarks>
+public sealed class LogChecker
+{
+    private readonly FindingList findings;
+    private readonly TaskRules tasks;
+    private readonly AgentRules agents;
+    private readonly Dictionary<string, bool> tokens = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> lastTokenEvents = new(StringComparer.Ordinal);
+
+    /// <param name="ownerFilter">Whether only the owner's agents may take a task that names one; null when the log may be of both kinds.</param>
+    public LogChecker(FindingList findings, bool? ownerFilter = null)
+    {
+        this.findings = findings;
+        agents = new AgentRules(this);
+        tasks = new TaskRules(this, agents, ownerFilter);
+    }
+
+    /// <summary>Events looked at.</summary>
+    public long Events { get; private set; }
+
+    /// <summary>Sequence number of the last one.</summary>
+    public long Sequence { get; private set; }
+
+    /// <summary>Tasks that were created and not removed.</summary>
+    public int Tasks => tasks.Count;
+
+    internal DispatchEvent Current { get; private set; } = null!;
+
+    internal long Timestamp { get; private set; }
+
+    /// <summary>Takes the next event of the log.</summary>
+    public void Check(DispatchEvent happened)
+    {
+        Current = happened;
+        Events++;
+        if (happened.Sequence != Sequence + 1)
+            Find("I-11", happened.Sequence <= Sequence ? $"the number comes after {Sequence}" : $"events {Sequence + 1} to {happened.Sequence - 1} are missing");
+        if (happened.Timestamp < Timestamp)
+            Find("I-24", $"its time {happened.Timestamp} is before that of the event before, {Timestamp}");
+        if (happened.CausedBy < 0 || happened.CausedBy >= happened.Sequence)
+            Find("I-13", $"it is said to follow from event {happened.CausedBy}");
+
+        Sequence = Math.Max(Sequence, happened.Sequence);
+        Timestamp = Math.Max(Timestamp, happened.Timestamp);
+        switch (happened.Data)
+        {
+            case TaskEvent data:
+                tasks.Check(data);
+                break;
+            case TokenCreated or TokenRevoked:
+                CheckToken(happened);
+                break;
+            case AgentEvent data:
+                agents.Check(data);
+                break;
+            default:
+                Find("I-13", $"the type {happened.Type} is not known");
+                break;
+        }
+    }
+
+    /// <summary>Call at the end of a commit, when no more events belong to what has been checked: what must not stay so is found.</summary>
+    public void Finish() => tasks.Finish();
+
+    internal void Find(string invariant, string problem) =>
+        findings.Add(new Finding.InLog(invariant, Current.Sequence, Current.Subject, $"{Current.Type}: {problem}"));
+
+    internal void FindAtEnd(string invariant, string subject, string problem) => findings.Add(new Finding.InLog(invariant, Sequence, subject, problem));
+
+    /// <summary>The history of a subject is the chain of its events.</summary>
+    internal void CheckChain(long last)
+    {
+        if (Current.Previous != last)
+            Find("I-13", $"it names event {Current.Previous} as the one before it about its subject, which was {last}");
+    }
+
+    private void CheckToken(DispatchEvent happened)
+    {
+        CheckChain(lastTokenEvents.GetValueOrDefault(happened.Subject));
+        lastTokenEvents[happened.Subject] = happened.Sequence;
+        var known = tokens.TryGetValue(happened.Subject, out var revoked);
+        if (happened.Data is TokenCreated)
+        {
+            if (known)
+                Find("I-13", "the token exists already");
+            tokens[happened.Subject] = false;
+            return;
+        }
+
+        if (!known || revoked)
+            Find("I-13", known ? "the token is revoked already" : "there is no such token");
+        tokens[happened.Subject] = true;
+    }
+}

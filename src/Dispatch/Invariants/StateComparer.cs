@@ -1,0 +1,239 @@
+using System.Globalization;
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Invariants;
+
+/// <summary>
+/// Folds the log into a state of its own, by the same <see cref="State.Apply"/> that runs live, and compares what comes out with the
+/// tables (I-14). The fold holds every task in memory, finished ones too; the tables are streamed past it.
+/// </summary>
+public sealed class StateComparer(StateOptions options, FindingList findings)
+{
+    private const int DrainEvery = 4_096;
+    private const int MaxText = 200;
+
+    private readonly State folded = new(options, live: false);
+    private readonly Dictionary<long, List<EndedAttempt>> attempts = [];
+    private readonly Dictionary<IdempotencyKey, IdempotencyRow> keys = [];
+    private int undrained;
+
+    /// <summary>False once an event could not be applied: there is nothing left to compare with.</summary>
+    public bool IsWhole { get; private set; } = true;
+
+    /// <summary>Rows looked at in the tables.</summary>
+    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0);
+
+    internal State Folded => folded;
+
+    /// <summary>Takes the next event of the log.</summary>
+    public void Fold(DispatchEvent happened)
+    {
+        if (!IsWhole)
+            return;
+
+        try
+        {
+            folded.Apply(happened);
+        }
+        catch (Exception broken) when (broken is InvalidOperationException or KeyNotFoundException or ArgumentException or IndexOutOfRangeException or NullReferenceException)
+        {
+            IsWhole = false;
+            findings.Add(new Finding.Unreadable("log", $"Event {happened.Sequence} ({happened.Type}) can't be applied: {broken.Message} The tables were not compared."));
+            return;
+        }
+
+        if (++undrained >= DrainEvery)
+            Drain();
+    }
+
+    /// <summary>Compares every table with what the log made of it.</summary>
+    /// <exception cref="StoreException">A row can't be read.</exception>
+    public async Task CompareAsync(IStoreAudit store, IProgress<long>? progress, CancellationToken cancel)
+    {
+        if (!IsWhole)
+            return;
+
+        Drain();
+        var loaded = await store.LoadAsync(cancel);
+        CompareLoaded(loaded);
+        var tasks = await CompareTasksAsync(store, progress, cancel);
+        var ended = await CompareAttemptsAsync(store, cancel);
+        var known = await CompareKeysAsync(store, cancel);
+        Rows = new RowCounts(tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count);
+    }
+
+    private void Drain()
+    {
+        undrained = 0;
+        var batch = folded.TakeBatch([]);
+        foreach (var attempt in batch.Attempts)
+        {
+            if (!attempts.TryGetValue(attempt.TaskNumber, out var list))
+                attempts[attempt.TaskNumber] = list = [];
+            list.Add(attempt);
+        }
+
+        foreach (var key in batch.Keys)
+            keys[new IdempotencyKey(key.Caller, key.Key)] = key;
+        if (batch.PrunedTasks.Count == 0)
+            return;
+
+        var gone = batch.PrunedTasks.ToHashSet();
+        foreach (var number in gone)
+            attempts.Remove(number);
+        foreach (var key in keys.Values.Where(key => gone.Contains(key.TaskNumber)).ToList())
+            keys.Remove(new IdempotencyKey(key.Caller, key.Key));
+    }
+
+    /// <summary>What the broker would start from: the live tasks, and all of the small tables.</summary>
+    private void CompareLoaded(LoadedState loaded)
+    {
+        CompareValue("meta", "log", "last_sequence", folded.Sequence, loaded.Sequence);
+        CompareValue("meta", "log", "last_timestamp", folded.Now, loaded.Timestamp);
+        foreach (var state in Enum.GetValues<TaskState>())
+            CompareValue("totals", TaskEnding.Word(state), "count", folded.Tasks.Totals[(int)state], loaded.Totals[(int)state]);
+
+        // The log's totals are counted by the same code that writes them; what there really is counts too.
+        var counts = new long[loaded.Totals.Count];
+        foreach (var entry in folded.Tasks.All)
+            counts[(int)entry.Task.Status]++;
+        foreach (var state in Enum.GetValues<TaskState>())
+            CompareValue("totals", TaskEnding.Word(state), "tasks in this state", counts[(int)state], loaded.Totals[(int)state]);
+
+        var live = folded.Tasks.All.Select(entry => entry.Task).Where(task => !task.IsFinal).OrderBy(task => task.Number);
+        CompareAll("live tasks", live, loaded.Tasks, task => task.Number.ToString(CultureInfo.InvariantCulture), Columns.Task);
+        CompareAll("agents", folded.Agents.All.Select(entry => entry.Agent), loaded.Agents, agent => agent.Id, Columns.Agent);
+        CompareAll("tokens", folded.Tokens.All, loaded.Tokens, token => token.Id, Columns.Token);
+    }
+
+    private async Task<long> CompareTasksAsync(IStoreAudit store, IProgress<long>? progress, CancellationToken cancel)
+    {
+        var expected = folded.Tasks.All.OrderBy(entry => entry.Task.Number).ToArray();
+        var next = 0;
+        long rows = 0;
+        await foreach (var found in store.TasksAsync(cancel).WithCancellation(cancel))
+        {
+            if (++rows % DrainEvery == 0)
+                progress?.Report(rows);
+            var number = found.Task.Number;
+            while (next < expected.Length && expected[next].Task.Number < number)
+                Missing("tasks", TaskKey(expected[next++].Task.Number));
+            if (next == expected.Length || expected[next].Task.Number > number)
+            {
+                Extra("tasks", TaskKey(number));
+                continue;
+            }
+
+            var entry = expected[next++];
+            Compare("tasks", TaskKey(number), entry.Task, found.Task, Columns.Task);
+            Compare("tasks", TaskKey(number), entry.Spec!, found.Spec, Columns.Spec);
+            var result = attempts.GetValueOrDefault(number)?.FindLast(attempt => attempt.Outcome == AttemptOutcome.Completed)?.Result;
+            CompareValue("tasks", TaskKey(number), "result", result, found.Result);
+        }
+
+        while (next < expected.Length)
+            Missing("tasks", TaskKey(expected[next++].Task.Number));
+        return rows;
+    }
+
+    private async Task<long> CompareAttemptsAsync(IStoreAudit store, CancellationToken cancel)
+    {
+        var left = attempts.Sum(task => task.Value.Count);
+        long rows = 0;
+        var seen = new HashSet<(long, int)>();
+        await foreach (var found in store.AttemptsAsync(cancel).WithCancellation(cancel))
+        {
+            rows++;
+            var key = $"{found.TaskNumber}/{found.Attempt}";
+            var expected = attempts.GetValueOrDefault(found.TaskNumber)?.Find(attempt => attempt.Attempt == found.Attempt);
+            if (expected is null || !seen.Add((found.TaskNumber, found.Attempt)))
+            {
+                Extra("attempts", key);
+                continue;
+            }
+
+            left--;
+            Compare("attempts", key, expected, found, Columns.Attempt);
+        }
+
+        if (left == 0)
+            return rows;
+        foreach (var missing in attempts.Values.SelectMany(list => list).Where(attempt => !seen.Contains((attempt.TaskNumber, attempt.Attempt))))
+            Missing("attempts", $"{missing.TaskNumber}/{missing.Attempt}");
+        return rows;
+    }
+
+    private async Task<long> CompareKeysAsync(IStoreAudit store, CancellationToken cancel)
+    {
+        var seen = new HashSet<IdempotencyKey>();
+        long rows = 0;
+        await foreach (var found in store.KeysAsync(cancel).WithCancellation(cancel))
+        {
+            rows++;
+            var key = new IdempotencyKey(found.Caller, found.Key);
+            if (!keys.TryGetValue(key, out var expected) || !seen.Add(key))
+                Extra("idempotency", $"{found.Caller}/{found.Key}");
+            else
+                Compare("idempotency", $"{found.Caller}/{found.Key}", expected, found, Columns.Key);
+        }
+
+        if (seen.Count < keys.Count)
+        {
+            foreach (var missing in keys.Keys.Where(key => !seen.Contains(key)))
+                Missing("idempotency", $"{missing.Caller}/{missing.Key}");
+        }
+
+        return rows;
+    }
+
+    private void CompareAll<T>(string table, IEnumerable<T> expected, IEnumerable<T> found, Func<T, string> key, Column<T>[] columns)
+    {
+        var rows = new Dictionary<string, T>(StringComparer.Ordinal);
+        foreach (var row in found)
+        {
+            if (!rows.TryAdd(key(row), row))
+                Extra(table, key(row));
+        }
+
+        foreach (var row in expected)
+        {
+            if (rows.Remove(key(row), out var stored))
+                Compare(table, key(row), row, stored, columns);
+            else
+                Missing(table, key(row));
+        }
+
+        foreach (var extra in rows.Keys)
+            Extra(table, extra);
+    }
+
+    private void Compare<T>(string table, string key, T expected, T found, Column<T>[] columns)
+    {
+        foreach (var column in columns)
+            CompareValue(table, key, column.Name, column.Read(expected), column.Read(found));
+    }
+
+    private void CompareValue(string table, string key, string column, object? expected, object? found)
+    {
+        if (!Equals(expected, found))
+            findings.Add(new Finding.InTable(table, key, column, Text(expected), Text(found)));
+    }
+
+    private void Missing(string table, string key) => findings.Add(new Finding.InTable(table, key, "*", "a row", "none"));
+
+    private void Extra(string table, string key) => findings.Add(new Finding.InTable(table, key, "*", "no such row", "one"));
+
+    private string TaskKey(long number) => number.ToString(CultureInfo.InvariantCulture);
+
+    private static string Text(object? value)
+    {
+        var text = value is null ? "nothing" : Convert.ToString(value, CultureInfo.InvariantCulture)!.Replace('\u001f', ' ');
+        return text.Length <= MaxText ? text : text[..MaxText] + "...";
+    }
+}
+
+/// <summary>Rows of each table that were compared.</summary>
+public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens);

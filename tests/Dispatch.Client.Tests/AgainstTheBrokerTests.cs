@@ -1,0 +1,216 @@
+using System.Text.Json;
+using Dispatch.Host.Configuration;
+
+namespace Dispatch.Client.Tests;
+
+/// <summary>Every method against the broker itself: that both sides mean the same by the wire.</summary>
+public sealed class AgainstTheBrokerTests
+{
+    private static readonly JsonElement Some = JsonElement.Parse("""{"words":3}""");
+
+    [Fact]
+    public async Task A_task_lives_its_life()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var requester = broker.Client("requester");
+        using var agent = broker.Client("a1");
+        await agent.RegisterAgentAsync("a1", new AgentRegistration { Capabilities = ["words"], Owner = "o", Labels = new Dictionary<string, string> { ["z"] = "1" }, MaxConcurrent = 2 });
+
+        var asked = new NewTask
+        {
+            Title = "Count",
+            Description = "D",
+            RequiredCapabilities = ["Words"],
+            PreferredCapabilities = ["fast"],
+            Labels = new Dictionary<string, string> { ["team"] = "x" },
+            Priority = TaskPriority.High,
+            Context = Some,
+            Timeout = TimeSpan.FromMinutes(1),
+            MaxRetries = 1,
+            Deadline = DateTimeOffset.UtcNow.AddHours(1),
+            Session = "s",
+            Estimate = JsonElement.Parse("""{"tokens":5}"""),
+        };
+        var made = await requester.SubmitAsync(asked);
+        Assert.True(made.IsNew);
+        Assert.Equal(("Count", "requester", 8, TimeSpan.FromMinutes(1), 1, "s"), (made.Task.Title, made.Task.Requester, made.Task.Priority, made.Task.Timeout, made.Task.MaxRetries, made.Task.Session));
+        Assert.Equal("""{"words":3}""", made.Task.Context.GetRawText());
+        Assert.NotNull(made.Task.Deadline);
+        var id = made.Task.Id;
+
+        var exchange = await agent.ExchangeAsync("a1", new ExchangeRequest { Holding = [] }, 5, TimeSpan.FromSeconds(10));
+        var given = Assert.Single(exchange.Tasks);
+        Assert.Equal((id, 1, "assigned", "a1"), (given.Id, given.Attempt, given.Status, given.Assignee));
+        Assert.NotNull(given.LeaseExpiresAt);
+        Assert.Equal(id, Assert.Single(await agent.GetHeldTasksAsync("a1")).Id);
+
+        Assert.Equal("running", (await agent.StartTaskAsync(id, 1)).Status);
+        var under = await agent.ReportProgressAsync(id, new TaskProgress { Percent = 40, Message = "m", Data = Some }, 1);
+        Assert.Equal((40d, "m", 3), (under.Progress!.Percent!.Value, under.Progress.Message, under.Progress.Data!.Value.GetProperty("words").GetInt32()));
+        Assert.Equal("pending", (await agent.FailTaskAsync(id, "No luck.", usage: JsonElement.Parse("""{"tokens_in":4}"""), attempt: 1)).Status);
+
+        var again = Assert.Single((await agent.ExchangeAsync("a1", new ExchangeRequest(), 1, TimeSpan.FromSeconds(10))).Tasks);
+        Assert.Equal(2, again.Attempt);
+        var stale = await Assert.ThrowsAsync<DispatchException>(() => agent.CompleteTaskAsync(id, attempt: 1));
+        Assert.Equal((409, "stale_attempt"), (stale.Status, stale.Code));
+        var waiting = requester.WaitForTaskAsync(id, TimeSpan.FromSeconds(20));
+        await agent.CompleteTaskAsync(id, Some, attempt: 2);
+        var repeated = await agent.CompleteTaskAsync(id, Some, attempt: 2);
+
+        var done = await waiting;
+        Assert.Equal(("completed", "completed"), (done.Status, repeated.Status));
+        Assert.Equal(3, done.Result!.Value.GetProperty("words").GetInt32());
+        Assert.Equal(["failed", "completed"], done.Attempts.Select(attempt => attempt.Outcome));
+        Assert.Equal("No luck.", done.Attempts[0].Error);
+        Assert.Equal(4, done.Attempts[0].Usage!.Value.GetProperty("tokens_in").GetInt32());
+        Assert.True(done.CompletedAt >= done.CreatedAt);
+        var history = await requester.GetTaskHistoryAsync(id);
+        Assert.True(history.Count >= 6);
+        Assert.Equal(history.Select(happened => happened.Sequence).Order(), history.Select(happened => happened.Sequence));
+        Assert.Equal("final", (await requester.ExplainTaskAsync(id)).Reason);
+    }
+
+    [Fact]
+    public async Task Submits_are_recognised_by_key_and_by_id()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var client = broker.Client("requester");
+        var id = Guid.NewGuid().ToString();
+        var other = Guid.NewGuid().ToString();
+
+        var first = await client.SubmitAsync(new NewTask { Title = "T", IdempotencyKey = "k" });
+        var second = await client.SubmitAsync(new NewTask { Title = "T", IdempotencyKey = "k" });
+        var mismatch = await Assert.ThrowsAsync<DispatchException>(() => client.SubmitAsync(new NewTask { Title = "U", IdempotencyKey = "k" }));
+        var many = await client.SubmitAsync([new NewTask { Title = "First", Id = id }, new NewTask { Title = "Then", Id = other, DependsOn = [id] }]);
+        var manyAgain = await client.SubmitAsync([new NewTask { Title = "First", Id = id }, new NewTask { Title = "Then", Id = other, DependsOn = [id] }]);
+
+        Assert.Equal((true, false), (first.IsNew, second.IsNew));
+        Assert.Equal(first.Task.Id, second.Task.Id);
+        Assert.Equal("idempotency_mismatch", mismatch.Code);
+        Assert.Equal((true, false), (many.IsNew, manyAgain.IsNew));
+        Assert.Equal(["pending", "blocked"], many.Tasks.Select(task => task.Status));
+        Assert.Equal([id], (await client.ExplainTaskAsync(other)).WaitingOn);
+    }
+
+    [Fact]
+    public async Task Every_fault_of_a_submit_is_told()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var client = broker.Client("requester");
+
+        var refused = await Assert.ThrowsAsync<DispatchException>(() => client.SubmitAsync([
+            new NewTask { Title = "T" },
+            new NewTask { Priority = 11 },
+            NewTask.Parse("""{"title":"T","prioritty":"high"}"""),
+        ]));
+
+        Assert.Equal((400, "validation"), (refused.Status, refused.Code));
+        Assert.Equal(3, refused.Faults.Count);
+        Assert.Contains(refused.Faults, fault => fault.Field.EndsWith("prioritty", StringComparison.Ordinal));
+        Assert.NotNull(refused.RequestId);
+    }
+
+    [Fact]
+    public async Task Lists_are_read_page_by_page_and_filtered()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var client = broker.Client("requester");
+        await client.SubmitAsync([.. Enumerable.Range(0, 25).Select(i => new NewTask { Title = $"T{i}", Labels = new Dictionary<string, string> { ["parity"] = i % 2 == 0 ? "even" : "odd & more" } })]);
+
+        var all = await ReadAsync(client.ListAllTasksAsync(new TaskFilter { Limit = 10, Status = ["pending", "running"], Requester = "requester" }));
+        var odd = await ReadAsync(client.ListAllTasksAsync(new TaskFilter { Limit = 5, Labels = new Dictionary<string, string> { ["parity"] = "odd & more" } }));
+
+        Assert.Equal(Enumerable.Range(0, 25).Reverse().Select(i => $"T{i}"), all.Select(task => task.Title));
+        Assert.Equal(12, odd.Count);
+        Assert.Empty((await client.ListTasksAsync(new TaskFilter { Requester = "nobody" })).Tasks);
+    }
+
+    [Fact]
+    public async Task Tasks_are_changed_cancelled_and_put_back()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var client = broker.Client("requester");
+        var id = (await client.SubmitAsync(new NewTask { Title = "T", Context = Some })).Task.Id;
+
+        var patched = await client.PatchTaskAsync(id, new TaskPatch { Context = JsonElement.Parse("""{"words":null,"lines":1}"""), Priority = 9 });
+        var cancelled = await client.CancelTaskAsync(id);
+        var cancelledAgain = await client.CancelTaskAsync(id);
+        var back = await client.RetryTaskAsync(id);
+        var missing = await Assert.ThrowsAsync<DispatchException>(() => client.GetTaskAsync(Guid.NewGuid().ToString()));
+
+        Assert.Equal(("""{"lines":1}""", 9), (patched.Context.GetRawText(), patched.Priority));
+        Assert.Equal(("cancelled", "cancelled", "pending"), (cancelled.Status, cancelledAgain.Status, back.Status));
+        Assert.Equal((404, "task_not_found"), (missing.Status, missing.Code));
+    }
+
+    [Fact]
+    public async Task Operators_see_and_steer()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var admin = broker.Client("admin", admin: true);
+        using var agent = broker.Client("a1");
+        await agent.RegisterAgentAsync("a1", new AgentRegistration { Capabilities = ["words"], Owner = "o", Wake = new WakeTarget("http://127.0.0.1:9/wake") });
+        var id = (await agent.SubmitAsync(new NewTask { Title = "T", MaxRetries = 0 })).Task.Id;
+        await agent.ExchangeAsync("a1", new ExchangeRequest(), 1, TimeSpan.FromSeconds(10));
+        await agent.FailTaskAsync(id, "E");
+
+        var listed = Assert.Single(await admin.ListAgentsAsync(new AgentFilter { Capability = "WORDS", Status = "ready", Owner = "o" }));
+        Assert.Equal(("a1", "http://127.0.0.1:9/wake"), (listed.Id, listed.Wake!.Url));
+        Assert.Empty(await admin.ListAgentsAsync(new AgentFilter { Capability = "none" }));
+        Assert.True((await admin.DrainAgentAsync("a1")).Drained);
+        Assert.True((await agent.GetAgentAsync("a1")).Drained);
+        Assert.False((await admin.ResumeAgentAsync("a1")).Drained);
+        var beat = await agent.HeartbeatAsync("a1", AgentStatus.Degraded);
+        Assert.Equal("degraded", beat.Agent.Status);
+        Assert.InRange((beat.LeaseExpiresAt!.Value - beat.Agent.LastSeenAt!.Value).TotalSeconds, 25, 35);
+
+        var dead = Assert.Single(await ReadAsync(admin.ListAllDeadLettersAsync(new DeadLetterFilter { Status = "failed", Requester = "a1" })));
+        Assert.True(dead.DeadLettered);
+        var redriven = await admin.RedriveAsync(new RedriveRequest { Ids = [id, Guid.NewGuid().ToString()] });
+        Assert.Equal((1, 1, false), (redriven.Redriven, redriven.Skipped.Count, redriven.More));
+        Assert.Equal(0, (await admin.RedriveAsync(new RedriveRequest { Status = "timeout", Limit = 5 })).Redriven);
+
+        var statistics = await admin.GetStatisticsAsync();
+        Assert.Equal(1, statistics.Tasks["pending"]);
+        Assert.True(statistics.Sequence > 0 && statistics.QueueMs.Count >= 1);
+        Assert.Equal("a1", Assert.Single(statistics.Agents).Id);
+        var forbidden = await Assert.ThrowsAsync<DispatchException>(() => agent.GetStatisticsAsync());
+        Assert.Equal(401, forbidden.Status);
+
+        Assert.True((await admin.GetReadinessAsync(broker.OperationsUrl)).IsReady);
+        Assert.Contains("dispatch_tasks", await admin.GetMetricsAsync(broker.OperationsUrl), StringComparison.Ordinal);
+
+        Assert.Equal("a1", (await agent.LeaveAsync("a1")).Id);
+        Assert.Equal("agent_not_found", (await Assert.ThrowsAsync<DispatchException>(() => agent.LeaveAsync("a1"))).Code);
+    }
+
+    [Fact]
+    public async Task Tokens_are_made_used_and_revoked()
+    {
+        await using var broker = await RealBroker.StartAsync(config => config with { Auth = new AuthSettings { Mode = AuthMode.Token } });
+        using var admin = broker.Client("admin", admin: true);
+
+        var issued = await admin.CreateTokenAsync(new NewToken { AgentId = "a1", Name = "n", ExpiresIn = TimeSpan.FromHours(1) });
+        using var agent = broker.Client("a1", token: issued.Token);
+        using var impostor = broker.Client("a2", token: issued.Token);
+        await agent.RegisterAgentAsync("a1", new AgentRegistration());
+        await Assert.ThrowsAsync<DispatchException>(() => impostor.RegisterAgentAsync("a2", new AgentRegistration()));
+        var listed = Assert.Single(await admin.ListTokensAsync());
+        await admin.RevokeTokenAsync(issued.Id);
+        var refused = await Assert.ThrowsAsync<DispatchException>(() => agent.HeartbeatAsync("a1"));
+
+        Assert.StartsWith("dsp_", issued.Token, StringComparison.Ordinal);
+        Assert.Equal((issued.Id, "a1", "n"), (listed.Id, listed.AgentId, listed.Name));
+        Assert.NotNull(issued.ExpiresAt);
+        Assert.Equal((401, "unauthorized"), (refused.Status, refused.Code));
+        Assert.NotNull(Assert.Single(await admin.ListTokensAsync()).RevokedAt);
+    }
+
+    private static async Task<List<DispatchTask>> ReadAsync(IAsyncEnumerable<DispatchTask> tasks)
+    {
+        var list = new List<DispatchTask>();
+        await foreach (var task in tasks)
+            list.Add(task);
+        return list;
+    }
+}
