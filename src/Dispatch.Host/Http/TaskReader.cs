@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text.Json;
-using Dispatch.Host.Http.Problems;
 using Dispatch.Tasks;
 
 namespace Dispatch.Host.Http;
