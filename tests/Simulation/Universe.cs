@@ -89,6 +89,9 @@ internal sealed class Universe
     /// <summary>Tasks that somebody may name: those that were acknowledged, and those that were asked for under an id.</summary>
     public List<TaskId> Known { get; } = [];
 
+    /// <summary>Batches that reached the disk.</summary>
+    public int Commits { get; private set; }
+
     public bool HasFailed => violation is not null;
 
     public long Milliseconds => Scheduler.Ticks / TimeSpan.TicksPerMillisecond;
@@ -151,6 +154,7 @@ internal sealed class Universe
             var planted = Planted.Mangle(batch, Disk);
             events = Disk.Apply(planted);
             written.Add(planted);
+            Commits++;
         }
         catch (InvalidOperationException refused)
         {

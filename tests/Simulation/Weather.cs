@@ -82,7 +82,7 @@ internal sealed class Weather
         return new Weather
         {
             CommitMs = random.Pick([0.5, 5, 20, 150]),
-            ReadMs = random.Pick([0, 1, 10, 60]),
+            ReadMs = bug == Bug.FactsFromThePast ? 60 : random.Pick([0, 1, 10, 60]),
             NetworkMs = random.Pick([0.2, 2, 30]),
             CommitFails = Rate(0.08),
             CommitUnknownDone = bug == Bug.UnknownToldAsFailed ? 0.05 : Rate(0.06),
@@ -106,7 +106,7 @@ internal sealed class Weather
             TasksDepend = Often(),
             TasksAreScheduled = Often(),
             KeysAreUsed = bug is Bug.KeysForgotten or Bug.FactsFromThePast || Often(),
-            TasksAreRemoved = random.Chance(0.4),
+            TasksAreRemoved = bug == Bug.FactsFromThePast || random.Chance(0.4),
             PeopleInterfere = Often(),
             Workers = random.Next(1, 7),
             Requesters = random.Next(1, 5),

@@ -188,7 +188,10 @@ internal sealed class SimStore : IStore
     private async Task HangAsync(CancellationToken cancel)
     {
         universe.Reached(Situation.CommitHung);
-        await Task.Delay(TimeSpan.FromSeconds(random.Next(5, 60)), clock, cancel);
+
+        // A thread in a hanging system call hears of no cancellation.
+        var isDeaf = random.Chance(0.5);
+        await Task.Delay(TimeSpan.FromSeconds(random.Next(5, 60)), clock, isDeaf ? CancellationToken.None : cancel);
     }
 
     /// <summary>A read sees the disk at a moment between the question and the answer, and it may have changed by the time that arrives.</summary>
