@@ -39,12 +39,15 @@ public sealed class Broker : IAsyncDisposable
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, RunningFile runningFile, CancellationTokenSource stopping)
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WorkConnections connections, TaskWatch reads,
+        RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
+        Connections = connections;
+        Reads = reads;
         this.runningFile = runningFile;
         this.stopping = stopping;
         logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
@@ -61,6 +64,12 @@ public sealed class Broker : IAsyncDisposable
 
     /// <summary>What the API answers to.</summary>
     internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
+
+    /// <summary>The connections of agents that exchange work.</summary>
+    internal WorkConnections Connections { get; }
+
+    /// <summary>The reads that wait for a task.</summary>
+    internal TaskWatch Reads { get; }
 
     /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
     public Task Completion => sequencer.Completion;
@@ -112,7 +121,7 @@ public sealed class Broker : IAsyncDisposable
             new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
             new AgentEndpoints(sequencer, store, config, connections).Map(app);
             new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
-            new AdminEndpoints(sequencer, store, times, clock).Map(app);
+            new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
             app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
@@ -121,7 +130,7 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, connections, watch, runningFile, stopping);
             broker.Announce(config, adminToken);
             housekeeping.Start(stopping.Token);
             return broker;

@@ -11,7 +11,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>What only an admin may do: numbers, dead letters, tokens.</summary>
-internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTimes times, TimeProvider clock)
+internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TokenDirectory tokens, TaskTimes times, TimeProvider clock)
 {
     private static readonly TaskState[] DeadStates = [TaskState.Failed, TaskState.Timeout];
 
@@ -152,14 +152,17 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
         var secret = TokenText.MakeForAgent();
         var token = await sequencer.ExecuteAsync(
             new CreateToken($"tok_{Guid.CreateVersion7(clock.GetUtcNow()):N}", TokenHash.Of(secret).ToString(), wanted.Agent, wanted.Name, wanted.ExpiresInMs) { Caller = http.Caller().Agent, ByAdmin = true });
+
+        // The directory follows the commits a moment later; whoever is answered may use the token at once.
+        tokens.Add(token);
         await http.WriteJsonAsync(StatusCodes.Status201Created, (token, secret), static (json, made) => WriteToken(json, made.token, made.secret));
     }
 
     private async Task ListTokensAsync(HttpContext http)
     {
         http.DemandAdmin();
-        var tokens = await sequencer.ExecuteAsync(new ListTokens { Caller = http.Caller().Agent });
-        await http.WriteJsonAsync(StatusCodes.Status200OK, tokens, static (json, list) =>
+        var all = await sequencer.ExecuteAsync(new ListTokens { Caller = http.Caller().Agent });
+        await http.WriteJsonAsync(StatusCodes.Status200OK, all, static (json, list) =>
         {
             json.WriteStartArray();
             foreach (var token in list)
@@ -175,6 +178,9 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
         var id = http.PathId();
         var token = await sequencer.ExecuteAsync(new RevokeToken(id) { Caller = http.Caller().Agent, ByAdmin = true })
             ?? throw new ProblemException(new Problem(ErrorCode.TokenNotFound, $"There is no token {Excerpt.Of(id, 64)}."));
+
+        // From this answer on it is refused.
+        tokens.Revoke(token);
         await http.WriteJsonAsync(StatusCodes.Status200OK, token, static (json, revoked) => WriteToken(json, revoked, null));
     }
 

@@ -78,6 +78,9 @@ internal sealed class TaskWatch
     private readonly Lock changing = new();
     private int count;
 
+    /// <summary>How many wait.</summary>
+    public int Count => Volatile.Read(ref count);
+
     /// <summary>Starts to listen; an end after this call is not missed.</summary>
     public Expectation Expect(TaskId id)
     {
@@ -95,7 +98,7 @@ internal sealed class TaskWatch
 
     public void Tell(IReadOnlyList<TaskRow> rows)
     {
-        if (Volatile.Read(ref count) == 0)
+        if (Count == 0)
             return;
         lock (changing)
         {

@@ -56,7 +56,9 @@ internal sealed class ExchangeEndpoint(
             await call.WaitAsync(left < renewal ? left : renewal, clock, http.RequestAborted, stopping);
             if (stopping.IsCancellationRequested)
                 break;
-            outcome = await sequencer.ExecuteAsync(command with { Reports = [], Status = null, Resumed = true }) ?? throw AgentEndpoints.NotFound(id);
+
+            // What it held when it asked may have ended by its own word since: only what was taken from it is news.
+            outcome = await sequencer.ExecuteAsync(command with { Reports = [], Holding = [], Status = null, Resumed = true }) ?? throw AgentEndpoints.NotFound(id);
         }
 
         var tasks = await GrantedTasks.CompleteAsync(store, outcome.Tasks, http.RequestAborted);

@@ -20,16 +20,19 @@ internal static class Routes
     /// <summary>The query parameters of the route. Its endpoint refuses others, together with what else is wrong.</summary>
     public static void Takes(this IEndpointConventionBuilder route, params string[] names) => route.WithMetadata(new QueryNames(names));
 
+    /// <summary>The query parameters that an endpoint takes.</summary>
+    internal static IReadOnlyList<string> QueryOf(Endpoint endpoint) => (endpoint.Metadata.GetMetadata<QueryNames>() ?? NoQuery).Names;
+
     /// <summary>Adds a fault for each query parameter that the route does not take: a typo that is ignored is a lost instruction.</summary>
     public static void RefuseUnknownQuery(this HttpContext http, Faults faults)
     {
         if (!http.Request.QueryString.HasValue)
             return;
-        var known = (http.GetEndpoint()?.Metadata.GetMetadata<QueryNames>() ?? NoQuery).Names;
+        var known = QueryOf(http.GetEndpoint()!);
         foreach (var name in http.Request.Query.Keys)
         {
             if (!known.Contains(name, StringComparer.Ordinal))
-                faults.Add(name, known.Length == 0 ? "this route takes no query parameters" : $"is no parameter of this route; known are {string.Join(", ", known)}");
+                faults.Add(name, known.Count == 0 ? "this route takes no query parameters" : $"is no parameter of this route; known are {string.Join(", ", known)}");
         }
     }
 

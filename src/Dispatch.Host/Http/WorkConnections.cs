@@ -34,6 +34,16 @@ internal sealed class WorkConnections(Sequencer sequencer, TimeProvider clock, I
         }
     }
 
+    /// <summary>Exchanges under way.</summary>
+    internal int Active
+    {
+        get
+        {
+            lock (changing)
+                return lines.Values.Sum(line => line.Active);
+        }
+    }
+
     /// <summary>Counts an exchange of a registered agent; dispose it when the answer is written.</summary>
     public Exchange Enter(HttpContext http, string agent)
     {

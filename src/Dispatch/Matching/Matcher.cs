@@ -44,6 +44,9 @@ public sealed class Matcher
     /// <summary>Tasks that could be given out now.</summary>
     public long Waiting { get; private set; }
 
+    /// <summary>Lines, agents and levels of load looked at so far: what assignments cost, in a measure that no machine's speed changes.</summary>
+    internal long Looks { get; private set; }
+
     /// <summary>Every line, those without tasks too.</summary>
     internal IReadOnlyCollection<WaitingLine> Lines => lines.Values;
 
@@ -223,6 +226,7 @@ public sealed class Matcher
         {
             for (var level = NextLevel(group, 0); level != int.MaxValue; level = NextLevel(group, level + 1))
             {
+                Looks++;
                 var best = -1;
                 var match = 0.0;
                 foreach (var (tier, capabilityMatch, set) in group.Parts)
@@ -289,6 +293,7 @@ public sealed class Matcher
         if (backlog.Count == 0)
             return best;
 
+        Looks++;
         var first = backlog.Min!;
         if (best is not null && first.Place.CompareTo(best.Place) >= 0)
             return best;
@@ -297,6 +302,7 @@ public sealed class Matcher
 
         foreach (var line in backlog)
         {
+            Looks++;
             if (best is not null && line.Place.CompareTo(best.Place) >= 0)
                 break;
             if (CandidatesOf(line).All.Contains(agent.Slot))
@@ -322,6 +328,7 @@ public sealed class Matcher
         var avoided = -1;
         foreach (var slot in all.All())
         {
+            Looks++;
             if (line.Avoid is not null && string.Equals(slots[slot]!.Agent.Id, line.Avoid, StringComparison.Ordinal))
             {
                 avoided = slot;

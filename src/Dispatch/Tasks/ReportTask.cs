@@ -60,6 +60,9 @@ public sealed record ReportTask(TaskReport Report) : Command<ReportOutcome>
         var verdict = Reporting.Take(state, decision, entry, Report, Caller!, ByAdmin);
         return new ReportOutcome(verdict, entry?.Task, entry?.Spec);
     }
+
+    public override ReportOutcome Conclude(State state, Decision decision, ReportOutcome outcome) =>
+        outcome.Task is not null && state.Tasks.Find(Report.Task) is { } entry ? outcome with { Task = entry.Task, Spec = entry.Spec } : outcome;
 }
 
 /// <summary>The one place where a worker's reports are judged and taken.</summary>

@@ -33,7 +33,7 @@ public sealed class TaskEntry
     /// <summary>Changes with every move in or out of a line; a line's slot with another ticket is stale.</summary>
     internal int Ticket { get; set; }
 
-    /// <summary>The last reason told by a task.unmatched event.</summary>
+    /// <summary>The last reason told by a task.unmatched event since it was last held: a new wait is told of anew.</summary>
     internal WaitReason Told { get; set; }
 
     /// <summary>The sleeping agent it waits for, or null.</summary>

@@ -298,6 +298,7 @@ public sealed class TaskTable
             entry.Holder = agent;
             entry.HeldIndex = agent.Held.Count;
             entry.Delivered = false;
+            entry.Told = WaitReason.None;
             agent.Held.Add(entry);
             agent.Owe(entry);
             state.Matcher.Refresh(agent);
@@ -311,11 +312,7 @@ public sealed class TaskTable
         if (entry.Line is not null && (!waits || moved))
             state.Matcher.Dequeue(entry);
         if (waits && entry.Line is null)
-        {
-            if (arrived)
-                entry.Told = WaitReason.None;
             state.Matcher.Enqueue(entry, arrived);
-        }
     }
 
     private void SettleTimers(TaskEntry entry, WorkTask task, WorkTask? before)

@@ -28,7 +28,7 @@ public sealed class ApiClient(HttpClient http, Func<Uri> url, string? agent, str
 
     public async Task<Reply> SendAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancel, params (string Name, string Value)[] headers)
     {
-        using var request = new HttpRequestMessage(method, new Uri(url(), path)) { Content = content };
+        using var request = new HttpRequestMessage(method, path.StartsWith('/') ? new Uri(url(), path) : new Uri(path)) { Content = content };
         if (agent is not null)
             Assert.True(request.Headers.TryAddWithoutValidation("X-Agent-ID", agent));
         if (bearer is not null)
@@ -38,7 +38,7 @@ public sealed class ApiClient(HttpClient http, Func<Uri> url, string? agent, str
         var sent = content is null ? null : await content.ReadAsByteArrayAsync(cancel);
         using var response = await http.SendAsync(request, cancel);
         var reply = new Reply((int)response.StatusCode, await response.Content.ReadAsByteArrayAsync(cancel), response);
-        ApprovedContract.Check(method, path, sent, reply);
+        ApprovedContract.Check(method, request.RequestUri!.PathAndQuery, sent, reply);
         return reply;
     }
 

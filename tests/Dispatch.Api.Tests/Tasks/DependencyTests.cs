@@ -136,7 +136,7 @@ public sealed class DependencyTests(SharedBroker shared) : IClassFixture<SharedB
     public async Task A_scheduled_task_waits_for_its_time_and_then_for_its_dependencies()
     {
         var first = (await SubmitAsync()).Id();
-        var task = await alice.SubmitAsync(new { title = "x", scope = capability, depends_on = new[] { first }, run_at = DateTimeOffset.UtcNow.AddMilliseconds(300) });
+        var task = await alice.SubmitAsync(new { title = "x", scope = capability, depends_on = new[] { first }, run_at = DateTimeOffset.UtcNow.AddSeconds(1.5) });
         Assert.Equal("scheduled", task.Text("status"));
 
         await alice.ReachesAsync(task.Id(), "blocked");

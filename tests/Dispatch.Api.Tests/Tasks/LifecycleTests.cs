@@ -23,7 +23,7 @@ public sealed class LifecycleTests(SharedHastyBroker shared) : IClassFixture<Sha
     public async Task A_scheduled_task_is_given_out_when_it_is_due()
     {
         await using var worker = await AliveAsync();
-        var due = DateTimeOffset.UtcNow.AddMilliseconds(300);
+        var due = DateTimeOffset.UtcNow.AddSeconds(1.5);
 
         var task = await alice.SubmitAsync(new { title = "x", scope = capability, run_at = due });
         Assert.Equal("scheduled", task.Text("status"));
@@ -35,7 +35,7 @@ public sealed class LifecycleTests(SharedHastyBroker shared) : IClassFixture<Sha
     [Fact]
     public async Task A_task_that_nobody_took_before_its_deadline_times_out()
     {
-        var task = await alice.SubmitAsync(new { title = "x", scope = capability, deadline = DateTimeOffset.UtcNow.AddMilliseconds(300) });
+        var task = await alice.SubmitAsync(new { title = "x", scope = capability, deadline = DateTimeOffset.UtcNow.AddSeconds(2) });
 
         var ended = await alice.EndOfAsync(task.Id());
 
@@ -46,7 +46,7 @@ public sealed class LifecycleTests(SharedHastyBroker shared) : IClassFixture<Sha
     public async Task The_deadline_ends_a_running_attempt_though_retries_are_left()
     {
         await using var worker = await AliveAsync();
-        var task = await alice.SubmitAsync(new { title = "x", scope = capability, deadline = DateTimeOffset.UtcNow.AddMilliseconds(400) });
+        var task = await alice.SubmitAsync(new { title = "x", scope = capability, deadline = DateTimeOffset.UtcNow.AddSeconds(2) });
 
         var ended = await alice.EndOfAsync(task.Id());
 

@@ -329,7 +329,7 @@ public sealed class MatcherTests
 
         Assert.Equal(40, tasks.Count(task => run[task].IsHeld));
         Assert.Equal(tasks.Take(40), tasks.Where(task => run[task].IsHeld));
-        Assert.True(run.Store.CommittedEvents.Max() <= 51);
+        Assert.InRange(run.Store.CommittedEvents.Skip(1).Max(), 1, 8);
     }
 
     private static bool Near((double, double, double) a, (double, double, double) b) =>

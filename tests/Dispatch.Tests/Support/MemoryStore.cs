@@ -23,8 +23,12 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     /// <summary>Stands in front of each probe.</summary>
     public Func<Task>? OnProbe { get; set; }
 
+    /// <summary>Stands in front of each load.</summary>
+    public Action? OnLoad { get; set; }
+
     public IReadOnlyList<DispatchEvent> Events => events;
 
+    /// <summary>How many events each commit wrote.</summary>
     public List<int> CommittedEvents { get; } = [];
 
     public int Loads { get; private set; }
@@ -33,6 +37,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public Task<LoadedState> LoadAsync(CancellationToken cancel)
     {
+        OnLoad?.Invoke();
         Loads++;
         return Task.FromResult(Loaded());
     }
