@@ -27,7 +27,7 @@ internal sealed class Broker : ISequencerObserver
         this.universe = universe;
         context = new SimContext(universe.Scheduler);
         Clock = new SimTimeProvider(universe.Scheduler, context, universe.Wall);
-        Store = new SimStore(universe, Clock, random);
+        Store = new SimStore(universe.Machine, Clock, random);
         var loopClock = universe.Bug == Bug.TimersDie ? new SimTimeProvider(universe.Scheduler, context, universe.Wall, deafFrom: 5 * TimeSpan.TicksPerSecond) : Clock;
         sequencer = new Sequencer(Store, universe.Weather.State, universe.Weather.Loop, loopClock, random, this);
         context.Post(_ => Observe(RunAsync()), null);

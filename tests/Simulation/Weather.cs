@@ -46,7 +46,6 @@ internal sealed class Weather
 
     public bool ThroughJson { get; private init; }
 
-    /// <summary>How workers and requesters behave: weights of their habits.</summary>
     public bool WorkersMisbehave { get; private init; }
 
     public bool AgentsComeAndGo { get; private init; }
@@ -136,6 +135,9 @@ internal sealed class Weather
             },
         };
     }
+
+    /// <summary>A store that does what it is told, at once.</summary>
+    public static Weather Fair() => new() { ThroughJson = true, State = new StateOptions(), Loop = new SequencerOptions() };
 
     /// <summary>The storm is over: what is left of it is only time passing.</summary>
     public void Clear()
