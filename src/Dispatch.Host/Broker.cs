@@ -13,6 +13,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
@@ -22,7 +24,8 @@ namespace Dispatch.Host;
 public sealed class Broker : IAsyncDisposable
 {
     // Together below the ten seconds in which a stop must end, also when the store hangs.
-    private static readonly TimeSpan SequencerPatience = TimeSpan.FromSeconds(5);
+    // Kestrel takes a second more than the listeners' to cut off who has not been answered.
+    private static readonly TimeSpan SequencerPatience = TimeSpan.FromSeconds(4);
     private static readonly TimeSpan ListenerPatience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
 
@@ -36,12 +39,15 @@ public sealed class Broker : IAsyncDisposable
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, RunningFile runningFile, CancellationTokenSource stopping)
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WorkConnections connections, TaskWatch reads,
+        RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
+        Connections = connections;
+        Reads = reads;
         this.runningFile = runningFile;
         this.stopping = stopping;
         logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
@@ -56,6 +62,15 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>Where /health, /ready and /metrics are.</summary>
     public Uri OperationsUrl => runningFile.OperationsUrl;
 
+    /// <summary>What the API answers to.</summary>
+    internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
+
+    /// <summary>The connections of agents that exchange work.</summary>
+    internal WorkConnections Connections { get; }
+
+    /// <summary>The reads that wait for a task.</summary>
+    internal TaskWatch Reads { get; }
+
     /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
     public Task Completion => sequencer.Completion;
 
@@ -68,6 +83,7 @@ public sealed class Broker : IAsyncDisposable
         var store = OpenStore(config, clock);
         var stopping = new CancellationTokenSource();
         WebApplication? app = null;
+        Sequencer? sequencer = null;
         try
         {
             var adminToken = AdminToken.Open(config);
@@ -88,9 +104,10 @@ public sealed class Broker : IAsyncDisposable
             var calls = new AgentCalls();
             var times = new TaskTimes();
             var observer = new BrokerWatch(watch, calls, tokens, metrics, times, logs.CreateLogger<BrokerWatch>());
-            var sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
+            sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
             var housekeeping = new Housekeeping(sequencer, store, config, metrics, clock, logs.CreateLogger<Housekeeping>());
             var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
+            observer.AgentLeft += connections.Forget;
 
             app.UseRequestIds();
             app.UseAccessLog();
@@ -100,11 +117,12 @@ public sealed class Broker : IAsyncDisposable
             app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
             app.UseCallers(config.Auth, adminToken, tokens, new CallerDirectory(config.Limits, clock), metrics);
             app.UseRouting();
-            new TaskEndpoints(sequencer, store, config, watch, clock, stopping.Token).Map(app);
-            new AgentEndpoints(sequencer, store, config).Map(app);
-            new ExchangeEndpoint(sequencer, store, calls, connections, clock, stopping.Token).Map(app);
-            new AdminEndpoints(sequencer, store, times, clock).Map(app);
-            app.MapGet("/openapi/v1.json", OpenApiDocument.WriteAsync);
+            app.UseQueryCheck();
+            new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
+            new AgentEndpoints(sequencer, store, config, connections).Map(app);
+            new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
+            new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
+            app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
             await sequencer.StartAsync(cancel);
@@ -112,7 +130,7 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, connections, watch, runningFile, stopping);
             broker.Announce(config, adminToken);
             housekeeping.Start(stopping.Token);
             return broker;
@@ -120,6 +138,8 @@ public sealed class Broker : IAsyncDisposable
         catch (Exception failure)
         {
             await stopping.CancelAsync();
+            if (sequencer is not null)
+                await sequencer.StopAsync(SequencerPatience);
             if (app is not null)
                 await app.DisposeAsync();
             await store.DisposeAsync();
@@ -145,8 +165,7 @@ public sealed class Broker : IAsyncDisposable
             await app.StopAsync(patience.Token);
         try
         {
-            await housekeeping.Ended;
-            await store.DisposeAsync().AsTask().WaitAsync(StorePatience);
+            await CloseStoreAsync().WaitAsync(StorePatience);
         }
         catch (TimeoutException)
         {
@@ -156,6 +175,12 @@ public sealed class Broker : IAsyncDisposable
         logger.Stopped(sequencer.CommittedSequence);
         await app.DisposeAsync();
         stopping.Dispose();
+    }
+
+    private async Task CloseStoreAsync()
+    {
+        await housekeeping.Ended;
+        await store.DisposeAsync();
     }
 
     private void Announce(DispatchConfig config, AdminToken adminToken)

@@ -75,14 +75,15 @@ internal sealed class Housekeeping
         {
             while (await timer.WaitForNextTickAsync(stop))
             {
-                await RefreshAsync();
                 try
                 {
+                    await RefreshAsync();
                     while (await SweepOnceAsync(stop))
                         stop.ThrowIfCancellationRequested();
                 }
-                catch (Exception failure) when (failure is StoreException or RefusedException)
+                catch (Exception failure) when (failure is not OperationCanceledException)
                 {
+                    // Whatever it is, the next period tries again: the broker serves without it.
                     logger.SweepFailed(failure.Message);
                 }
             }

@@ -22,138 +22,138 @@ public sealed class CrashRun : IDisposable
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(45);
     private static readonly TimeSpan Glance = TimeSpan.FromMilliseconds(50);
 
-    private readonly CrashOptions _options;
-    private readonly TextWriter _output;
-    private readonly RunDirectory _directory;
-    private readonly Random _random;
-    private readonly int _port;
-    private readonly RunClock _clock = new();
-    private readonly BrokerProcess _broker;
-    private readonly Crowd _crowd;
-    private readonly Caller _auditor;
-    private readonly CancellationTokenSource _endOfLoad = new();
-    private readonly List<double> _restartsMs = [];
-    private readonly List<Finding> _findings = [];
-    private readonly List<string> _skipped = [];
-    private readonly HashSet<string> _acknowledged = [];
-    private int _kills;
-    private int _killsInRecovery;
+    private readonly CrashOptions options;
+    private readonly TextWriter output;
+    private readonly RunDirectory directory;
+    private readonly Random chance;
+    private readonly int port;
+    private readonly RunClock clock = new();
+    private readonly BrokerProcess broker;
+    private readonly Crowd crowd;
+    private readonly Caller auditor;
+    private readonly CancellationTokenSource endOfLoad = new();
+    private readonly List<double> restartsMs = [];
+    private readonly List<Finding> findings = [];
+    private readonly List<string> skipped = [];
+    private readonly HashSet<string> acknowledged = [];
+    private int kills;
+    private int killsInRecovery;
 
     /// <param name="output">Where progress is told.</param>
     public CrashRun(CrashOptions options, TextWriter output)
     {
-        _options = options;
-        _output = output;
-        _random = new Random(options.Seed);
-        _port = FreePort.Find(_random);
-        _directory = RunDirectory.Create(options.Seed);
-        _directory.WriteConfig(_port, LeaseMs);
-        _broker = new BrokerProcess(options.Dispatch, _directory, _port, options.Bug);
-        _crowd = new Crowd(options, _port, _directory.Histories, LeaseMs, _clock);
-        _auditor = new Caller("auditor", _port, new HistoryFile("auditor", _directory.Histories, _clock));
+        this.options = options;
+        this.output = output;
+        chance = new Random(options.Seed);
+        port = FreePort.Find(chance);
+        directory = RunDirectory.Create(options.Seed);
+        directory.WriteConfig(port, LeaseMs);
+        broker = new BrokerProcess(options.Dispatch, directory, port, options.Bug);
+        crowd = new Crowd(options, port, directory.Histories, LeaseMs, clock);
+        auditor = new Caller("auditor", port, new HistoryFile("auditor", directory.Histories, clock));
     }
 
     /// <summary>Everything the run writes is in here.</summary>
-    public string Home => _directory.Path;
+    public string Home => directory.Path;
 
     /// <summary>Runs to the verdict. Whatever happens, no process is left; what the run wrote is kept unless it passed.</summary>
     public async Task<Verdict> RunAsync(CancellationToken cancel)
     {
         var began = Stopwatch.GetTimestamp();
         // Without a broker the actors would knock for ever.
-        using var life = CancellationTokenSource.CreateLinkedTokenSource(cancel, _broker.Died);
-        await using var tie = life.Token.Register(_endOfLoad.Cancel);
+        using var life = CancellationTokenSource.CreateLinkedTokenSource(cancel, broker.Died);
+        await using var tie = life.Token.Register(endOfLoad.Cancel);
         Snapshot? snapshot = null;
         try
         {
-            await _output.WriteLineAsync($"ready after {(await _broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
-            _crowd.Start(_endOfLoad.Token);
+            await output.WriteLineAsync($"ready after {(await broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
+            crowd.Start(endOfLoad.Token);
             await WarmUpAsync(life.Token);
             var wentWell = await KillAgainAndAgainAsync(life.Token);
             snapshot = await SettleAsync(wentWell, life.Token);
-            await _broker.StopAsync(life.Token);
+            await broker.StopAsync(life.Token);
             await ExamineStoreAsync(life.Token);
         }
         catch (Exception e) when (e is BrokerException or InvalidDataException)
         {
-            _findings.Add(new Finding(FindingKind.Breach, "I-22", "broker", e.Message));
+            findings.Add(new Finding(FindingKind.Breach, "I-22", "broker", e.Message));
         }
         catch (OperationCanceledException) when (!cancel.IsCancellationRequested)
         {
-            _findings.Add(new Finding(FindingKind.Breach, "I-22", "broker", _broker.Epitaph));
+            findings.Add(new Finding(FindingKind.Breach, "I-22", "broker", broker.Epitaph));
         }
         catch (OperationCanceledException)
         {
             await EndAsync();
-            _directory.Delete();
+            directory.Delete();
             throw;
         }
 
         await EndAsync();
-        if (_crowd.Fault is { } fault)
-            _findings.Add(new Finding(FindingKind.Breach, "I-22", "actor", fault.Message));
-        var verdict = Judge(History.Read(_directory.Histories), snapshot, (long)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
+        if (crowd.Fault is { } fault)
+            findings.Add(new Finding(FindingKind.Breach, "I-22", "actor", fault.Message));
+        var verdict = Judge(History.Read(directory.Histories), snapshot, (long)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
         if (verdict.Passed)
-            _directory.Delete();
+            directory.Delete();
         else
-            await File.WriteAllTextAsync(Path.Combine(_directory.Path, "verdict.json"), verdict.ToJson(), cancel);
+            await File.WriteAllTextAsync(Path.Combine(directory.Path, "verdict.json"), verdict.ToJson(), cancel);
         return verdict;
     }
 
     public void Dispose()
     {
-        _broker.Dispose();
-        _auditor.Dispose();
-        _crowd.Dispose();
-        _endOfLoad.Dispose();
+        broker.Dispose();
+        auditor.Dispose();
+        crowd.Dispose();
+        endOfLoad.Dispose();
     }
 
     /// <summary>Waits until the load is under way, so that even the first kill on a busy machine hits one.</summary>
     private async Task WarmUpAsync(CancellationToken cancel)
     {
-        _crowd.Budget.Add(_options.TasksPerKill);
+        crowd.Budget.Add(options.TasksPerKill);
         var began = Stopwatch.GetTimestamp();
-        while (_acknowledged.Count < _options.TasksPerKill / 2 && _crowd.Fault is null && Stopwatch.GetElapsedTime(began) < WarmUpLimit)
+        while (acknowledged.Count < options.TasksPerKill / 2 && crowd.Fault is null && Stopwatch.GetElapsedTime(began) < WarmUpLimit)
         {
             await Task.Delay(Glance, cancel);
-            _acknowledged.UnionWith(_crowd.TakeAcknowledged());
+            acknowledged.UnionWith(crowd.TakeAcknowledged());
         }
     }
 
     /// <summary>Returns false when something was found that makes further kills pointless.</summary>
     private async Task<bool> KillAgainAndAgainAsync(CancellationToken cancel)
     {
-        while (_kills < _options.Kills)
+        while (kills < options.Kills)
         {
-            _crowd.Budget.Add(_options.TasksPerKill);
+            crowd.Budget.Add(options.TasksPerKill);
             // Kills come so fast that no lease would ever run out; now and then one has to.
-            var isLong = (_kills + 1) % LongRoundEvery == 0;
+            var isLong = (kills + 1) % LongRoundEvery == 0;
             if (isLong)
-                _crowd.FallSilent();
-            await Task.Delay(isLong ? LeaseMs + 1_000 : _random.Next(20, 1_501), cancel);
+                crowd.FallSilent();
+            await Task.Delay(isLong ? LeaseMs + 1_000 : chance.Next(20, 1_501), cancel);
             // Half of the kills come at any moment, half right after an acknowledgement, where a broken promise is nearest.
-            if (_random.Next(2) == 0)
-                await Task.WhenAny(_crowd.NextAcknowledgementAsync(), Task.Delay(AimLimit, cancel));
+            if (chance.Next(2) == 0)
+                await Task.WhenAny(crowd.NextAcknowledgementAsync(), Task.Delay(AimLimit, cancel));
 
-            await RestartAsync(twice: (_kills + 1) % DoubleKillEvery == 0, cancel);
-            _kills++;
-            var fresh = _crowd.TakeAcknowledged();
-            _acknowledged.UnionWith(fresh);
+            await RestartAsync(twice: (kills + 1) % DoubleKillEvery == 0, cancel);
+            kills++;
+            var fresh = crowd.TakeAcknowledged();
+            acknowledged.UnionWith(fresh);
             if (await LooseAsync(fresh, cancel) is > 0 and var lost)
             {
-                await _output.WriteLineAsync($"kill {_kills}: {lost} tasks acknowledged just before are gone");
+                await output.WriteLineAsync($"kill {kills}: {lost} tasks acknowledged just before are gone");
                 return false;
             }
 
-            if (_crowd.Fault is { } fault)
+            if (crowd.Fault is { } fault)
             {
-                await _output.WriteLineAsync($"kill {_kills}: an actor ended: {fault.Message}");
+                await output.WriteLineAsync($"kill {kills}: an actor ended: {fault.Message}");
                 return false;
             }
 
-            if (_kills % 10 == 0)
-                await _output.WriteLineAsync(
-                    $"kill {_kills} of {_options.Kills}: {_acknowledged.Count} tasks acknowledged, last restart {_restartsMs[^1]:0} ms, slowest {_restartsMs.Max():0} ms");
+            if (kills % 10 == 0)
+                await output.WriteLineAsync(
+                    $"kill {kills} of {options.Kills}: {acknowledged.Count} tasks acknowledged, last restart {restartsMs[^1]:0} ms, slowest {restartsMs.Max():0} ms");
         }
 
         return true;
@@ -162,23 +162,23 @@ public sealed class CrashRun : IDisposable
     /// <param name="twice">The broker is killed once more while it recovers.</param>
     private async Task RestartAsync(bool twice, CancellationToken cancel)
     {
-        await _broker.KillAsync(cancel);
+        await broker.KillAsync(cancel);
         if (twice)
         {
-            await _broker.StartAndKillAsync(TimeSpan.FromMilliseconds(_random.Next(20, 400)), cancel);
-            _killsInRecovery++;
+            await broker.StartAndKillAsync(TimeSpan.FromMilliseconds(chance.Next(20, 400)), cancel);
+            killsInRecovery++;
         }
 
-        _restartsMs.Add((await _broker.StartAsync(cancel)).TotalMilliseconds);
+        restartsMs.Add((await broker.StartAsync(cancel)).TotalMilliseconds);
     }
 
     /// <summary>Looks for the newest of these tasks and returns how many are not there.</summary>
-    private async Task<int> LooseAsync(IReadOnlyList<string> acknowledged, CancellationToken cancel)
+    private async Task<int> LooseAsync(IReadOnlyList<string> fresh, CancellationToken cancel)
     {
         var missing = 0;
-        foreach (var task in acknowledged.TakeLast(SpotChecks))
+        foreach (var task in fresh.TakeLast(SpotChecks))
         {
-            var look = await _auditor.PerformAsync(
+            var look = await auditor.PerformAsync(
                 new Invocation.Look(task), new Sending("GET", "/api/v1/tasks/" + task), reply => new Answer.Seen(reply.Json().ReadSight()), cancel);
             if (look.Code == "task_not_found")
                 missing++;
@@ -192,40 +192,40 @@ public sealed class CrashRun : IDisposable
     /// </summary>
     private async Task<Snapshot> SettleAsync(bool wentWell, CancellationToken cancel)
     {
-        await _crowd.CalmAsync();
-        var readback = new Readback(_port);
+        await crowd.CalmAsync();
+        var readback = new Readback(port);
         var began = Stopwatch.GetTimestamp();
         int open;
-        while ((open = await readback.CountOpenAsync(cancel)) > 0 && Stopwatch.GetElapsedTime(began) < DrainLimit && _crowd.Fault is null)
+        while ((open = await readback.CountOpenAsync(cancel)) > 0 && Stopwatch.GetElapsedTime(began) < DrainLimit && crowd.Fault is null)
             await Task.Delay(Glance, cancel);
-        await _crowd.StopAsync();
-        await _output.WriteLineAsync(
+        await crowd.StopAsync();
+        await output.WriteLineAsync(
             $"drained in {Stopwatch.GetElapsedTime(began).TotalSeconds:0.0} s{(open > 0 ? $", {open} tasks left open" : "")}; reading everything back");
 
         await RestartAsync(twice: false, cancel);
-        var snapshot = await readback.ReadAsync(isDrained: open == 0 || (wentWell && _crowd.Fault is null), cancel);
+        var snapshot = await readback.ReadAsync(isDrained: open == 0 || (wentWell && crowd.Fault is null), cancel);
         foreach (var task in snapshot.Tasks.Where(task => snapshot.IsDrained && !Histories.TaskStatus.IsFinal(task.Status)).Take(3))
-            await _output.WriteLineAsync($"{task.Id} is still {task.Status}: {await readback.ExplainAsync(task.Id, cancel)}");
+            await output.WriteLineAsync($"{task.Id} is still {task.Status}: {await readback.ExplainAsync(task.Id, cancel)}");
         return snapshot;
     }
 
     private async Task ExamineStoreAsync(CancellationToken cancel)
     {
-        var store = new StoreChecks(_options.Dispatch, _directory);
-        _findings.AddRange(await store.RunDoctorAsync(cancel));
-        var (findings, skipped) = await store.CountEventsAsync(cancel);
-        _findings.AddRange(findings);
-        if (skipped is not null)
-            _skipped.Add(skipped);
+        var store = new StoreChecks(options.Dispatch, directory);
+        findings.AddRange(await store.RunDoctorAsync(cancel));
+        var (inLog, reason) = await store.CountEventsAsync(cancel);
+        findings.AddRange(inLog);
+        if (reason is not null)
+            skipped.Add(reason);
     }
 
     /// <summary>Ends the broker and the load.</summary>
     private async Task EndAsync()
     {
-        _broker.Dispose();
-        await _endOfLoad.CancelAsync();
-        await _crowd.StopAsync();
-        _auditor.Dispose();
+        broker.Dispose();
+        await endOfLoad.CancelAsync();
+        await crowd.StopAsync();
+        auditor.Dispose();
     }
 
     private Verdict Judge(History history, Snapshot? snapshot, long durationMs)
@@ -233,12 +233,12 @@ public sealed class CrashRun : IDisposable
         var counts = Situations.Count(history, snapshot ?? new Snapshot([], IsDrained: false));
         if (snapshot is not null)
         {
-            _findings.InsertRange(0, HistoryChecker.Check(history, snapshot));
-            if (_findings.Count == 0)
-                _findings.AddRange(Situations.Missing(counts, _kills));
+            findings.InsertRange(0, HistoryChecker.Check(history, snapshot));
+            if (findings.Count == 0)
+                findings.AddRange(Situations.Missing(counts, kills));
         }
 
         return new Verdict(
-            _options.Seed, _kills, _killsInRecovery, _options.Bug, counts, _restartsMs, durationMs, _findings, _skipped, _findings.Count == 0 ? null : _directory.Path);
+            options.Seed, kills, killsInRecovery, options.Bug, counts, restartsMs, durationMs, findings, skipped, findings.Count == 0 ? null : directory.Path);
     }
 }

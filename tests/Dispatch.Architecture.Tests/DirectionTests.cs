@@ -101,7 +101,10 @@ public sealed class DirectionTests
         Assert.Empty(strangers);
     }
 
-    private static string NamespaceOf(string path) => Path.GetDirectoryName(path)!.Replace("src/", "", StringComparison.Ordinal).Replace('/', '.');
+    // Who adds the client to a project needs one using line; its folders are for those who read it.
+    private static string NamespaceOf(string path) => path.StartsWith("src/Dispatch.Client/", StringComparison.Ordinal)
+        ? "Dispatch.Client"
+        : Path.GetDirectoryName(path)!.Replace("src/", "", StringComparison.Ordinal).Replace('/', '.');
 
     private static IEnumerable<Type> TypesOf(string folder) => Assemblies.Core.GetTypes().Where(type => FolderOf(type) == folder);
 

@@ -91,6 +91,17 @@ internal sealed class BrokerProcess : IAsyncDisposable
             await CallAsync(HttpMethod.Delete, $"/api/v1/agents/{agent}", agent, null, cancellation);
     }
 
+    /// <summary>
+    /// Puts an agent there that can do the tasks and is full, so that they wait for their turn as tasks usually do; without any
+    /// agent, each would be told why nobody can do it.
+    /// </summary>
+    /// <returns>Keeps the agent alive until it is disposed. It takes the first task.</returns>
+    public async Task<IAsyncDisposable> AddFullAgentAsync(CancellationToken cancellation)
+    {
+        await RegisterAsync([FullAgent], 1, cancellation);
+        return new Heartbeats(this, cancellation);
+    }
+
     public Task HeartbeatAsync(string agent, CancellationToken cancellation) =>
         CallAsync(HttpMethod.Post, $"/api/v1/agents/{agent}/heartbeat", agent, """{"status":"ready"}""", cancellation);
 
@@ -180,5 +191,40 @@ internal sealed class BrokerProcess : IAsyncDisposable
         return answer.IsSuccessStatusCode
             ? text
             : throw new RunFailedException($"{method} {path}: {(int)answer.StatusCode} {text}");
+    }
+
+    private const string FullAgent = "full-agent";
+
+    private sealed class Heartbeats : IAsyncDisposable
+    {
+        private readonly CancellationTokenSource _stop;
+        private readonly Task _beating;
+
+        public Heartbeats(BrokerProcess broker, CancellationToken cancellation)
+        {
+            _stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+            _beating = BeatAsync(broker, _stop.Token);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _stop.CancelAsync();
+            await _beating;
+            _stop.Dispose();
+        }
+
+        private static async Task BeatAsync(BrokerProcess broker, CancellationToken stop)
+        {
+            using var timer = new PeriodicTimer(TimeSpan.FromSeconds(5));
+            try
+            {
+                while (await timer.WaitForNextTickAsync(stop))
+                    await broker.HeartbeatAsync(FullAgent, stop);
+            }
+            catch (OperationCanceledException)
+            {
+                // The row is done.
+            }
+        }
     }
 }

@@ -17,7 +17,7 @@ internal static class ConfigCommand
             new DispatchCommand("show", "Print every setting as it would be in force, and where it comes from; secrets are masked")
             {
                 Options = { Configuration.FileOption },
-                Examples = ["dispatch config show", "dispatch config show --config /etc/dispatch.yaml --json | jq .server", "dispatch config show > dispatch.yaml"],
+                Examples = ["dispatch config show", "dispatch config show --config /etc/dispatch.yaml --json | jq .server"],
             }.Does(run => Task.FromResult(Show(run))),
         },
     };

@@ -37,8 +37,6 @@ internal static class ServeCommand
     private static async Task<int> RunAsync(Invocation run, Dictionary<string, string> overrides)
     {
         var config = Configuration.Load(run, overrides);
-        foreach (var key in config.Config.UnusedKeys())
-            run.Screen.Note($"{key} is set, but this release does not use it yet");
         try
         {
             await BrokerProcess.RunAsync(config, run.Stop);

@@ -10,7 +10,11 @@ internal sealed class WorkerLog(Screen screen)
     private readonly Lock gate = new();
 
     /// <summary>Something happened in the worker.</summary>
-    public void Tell(WorkerNotice notice) => Tell(Name(notice.Kind), notice.Message, notice.TaskId, notice.Attempt);
+    public void Tell(WorkerNotice notice) => Tell(
+        Name(notice.Kind),
+        notice.Kind == WorkerNoticeKind.BrokerAway ? $"{notice.Message} The worker goes on trying; a broker is started with: dispatch serve" : notice.Message,
+        notice.TaskId,
+        notice.Attempt);
 
     /// <summary>Something happened around it.</summary>
     /// <param name="kind">A stable word.</param>

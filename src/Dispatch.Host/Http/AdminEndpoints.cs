@@ -11,21 +11,19 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>What only an admin may do: numbers, dead letters, tokens.</summary>
-internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTimes times, TimeProvider clock)
+internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TokenDirectory tokens, TaskTimes times, TimeProvider clock)
 {
-    private const long MaxExpiryMs = 315_360_000_000;
-
     private static readonly TaskState[] DeadStates = [TaskState.Failed, TaskState.Timeout];
 
     private readonly long started = clock.GetTimestamp();
 
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/api/v1/stats", StatsAsync);
-        routes.MapGet("/api/v1/dead-letters", DeadLettersAsync);
+        routes.MapRead("/api/v1/stats", StatsAsync);
+        routes.MapRead("/api/v1/dead-letters", DeadLettersAsync).Takes("status", "scope", "requester", "limit", "cursor");
         routes.MapPost("/api/v1/dead-letters/redrive", RedriveAsync);
         routes.MapPost("/api/v1/tokens", CreateTokenAsync);
-        routes.MapGet("/api/v1/tokens", ListTokensAsync);
+        routes.MapRead("/api/v1/tokens", ListTokensAsync);
         routes.MapDelete("/api/v1/tokens/{id}", RevokeTokenAsync);
     }
 
@@ -88,7 +86,14 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     private async Task DeadLettersAsync(HttpContext http)
     {
         http.DemandAdmin();
-        var query = TaskQueryReader.Read(http.Request, visibleTo: null) with { DeadLettered = true };
+        var query = TaskQueryReader.Read(http, visibleTo: null) with { DeadLettered = true };
+        if (query.Statuses.Except(DeadStates).Any())
+        {
+            var faults = new Faults();
+            faults.Add("status", "must be failed or timeout: what else ended is no dead letter");
+            faults.ThrowIfAny();
+        }
+
         query = query with { Statuses = query.Statuses.Count == 0 ? DeadStates : query.Statuses };
         await TaskEndpoints.AnswerPageAsync(http, query, await store.ListTasksAsync(query with { Limit = query.Limit + 1 }, http.RequestAborted));
     }
@@ -140,54 +145,24 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     private async Task CreateTokenAsync(HttpContext http)
     {
         http.DemandAdmin();
-        string? agent = null, name = null;
-        long? expires = null;
+        TokenRequest wanted;
         using (var body = await JsonBody.ReadAsync(http))
-        {
-            var faults = new Faults();
-            if (!body.HasRoot || body.Root.ValueKind != JsonValueKind.Object)
-                faults.Add("body", "must be a JSON object with agent_id");
-            else
-            {
-                foreach (var member in body.Root.EnumerateObject())
-                {
-                    switch (member.Name)
-                    {
-                        case "agent_id":
-                            agent = faults.Text(member.Value, "agent_id", AgentIds.MaxLength);
-                            if (agent is not null && !AgentIds.IsValid(agent))
-                                faults.Add("agent_id", $"must be one name of 1 to {AgentIds.MaxLength} printable characters");
-                            break;
-                        case "name":
-                            name = faults.Text(member.Value, "name", TaskLimits.MaxName);
-                            break;
-                        case "expires_in_ms":
-                            expires = faults.Number(member.Value, "expires_in_ms", 1, MaxExpiryMs);
-                            break;
-                        default:
-                            Faults.Unknown(faults, "", member.Name, ["agent_id", "name", "expires_in_ms"]);
-                            break;
-                    }
-                }
-
-                if (agent is null && faults.Count == 0)
-                    faults.Add("agent_id", "is required");
-            }
-
-            faults.ThrowIfAny();
-        }
+            wanted = TokenRequest.Read(body);
 
         var secret = TokenText.MakeForAgent();
         var token = await sequencer.ExecuteAsync(
-            new CreateToken($"tok_{Guid.CreateVersion7(clock.GetUtcNow()):N}", TokenHash.Of(secret).ToString(), agent!, name, expires) { Caller = http.Caller().Agent, ByAdmin = true });
+            new CreateToken($"tok_{Guid.CreateVersion7(clock.GetUtcNow()):N}", TokenHash.Of(secret).ToString(), wanted.Agent, wanted.Name, wanted.ExpiresInMs) { Caller = http.Caller().Agent, ByAdmin = true });
+
+        // The directory follows the commits a moment later; whoever is answered may use the token at once.
+        tokens.Add(token);
         await http.WriteJsonAsync(StatusCodes.Status201Created, (token, secret), static (json, made) => WriteToken(json, made.token, made.secret));
     }
 
     private async Task ListTokensAsync(HttpContext http)
     {
         http.DemandAdmin();
-        var tokens = await sequencer.ExecuteAsync(new ListTokens { Caller = http.Caller().Agent });
-        await http.WriteJsonAsync(StatusCodes.Status200OK, tokens, static (json, list) =>
+        var all = await sequencer.ExecuteAsync(new ListTokens { Caller = http.Caller().Agent });
+        await http.WriteJsonAsync(StatusCodes.Status200OK, all, static (json, list) =>
         {
             json.WriteStartArray();
             foreach (var token in list)
@@ -200,9 +175,12 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
     {
         http.DemandAdmin();
         await JsonBody.IgnoreAsync(http);
-        var id = (string)http.GetRouteValue("id")!;
+        var id = http.PathId();
         var token = await sequencer.ExecuteAsync(new RevokeToken(id) { Caller = http.Caller().Agent, ByAdmin = true })
-            ?? throw new ProblemException(new Problem(ErrorCode.TokenNotFound, $"There is no token {(id.Length > 64 ? id[..64] : id)}."));
+            ?? throw new ProblemException(new Problem(ErrorCode.TokenNotFound, $"There is no token {Excerpt.Of(id, 64)}."));
+
+        // From this answer on it is refused.
+        tokens.Revoke(token);
         await http.WriteJsonAsync(StatusCodes.Status200OK, token, static (json, revoked) => WriteToken(json, revoked, null));
     }
 
@@ -217,64 +195,5 @@ internal sealed class AdminEndpoints(Sequencer sequencer, IStore store, TaskTime
         TaskWriter.Time(json, "expires_at"u8, token.ExpiresAt ?? 0);
         TaskWriter.Time(json, "revoked_at"u8, token.RevokedAt ?? 0);
         json.WriteEndObject();
-    }
-}
-
-/// <summary>Which dead letters to put back: by id, or by filter.</summary>
-internal sealed record RedriveRequest(IReadOnlyList<TaskId>? Ids, TaskQuery Query)
-{
-    private static readonly string[] Known = ["ids", "status", "scope", "requester", "limit"];
-
-    public static RedriveRequest Read(JsonBody body)
-    {
-        var faults = new Faults();
-        List<TaskId>? ids = null;
-        var query = new TaskQuery { Statuses = [TaskState.Failed, TaskState.Timeout], DeadLettered = true };
-        var filtered = false;
-        if (body.HasRoot && body.Root.ValueKind != JsonValueKind.Object)
-            faults.Add("body", "must be a JSON object");
-        foreach (var member in body.HasRoot && faults.Count == 0 ? body.Root.EnumerateObject().ToArray() : [])
-        {
-            filtered |= member.Name != "ids";
-            switch (member.Name)
-            {
-                case "ids":
-                    ids = [];
-                    if (member.Value.ValueKind != JsonValueKind.Array || member.Value.GetArrayLength() > TaskQueryReader.MaxLimit)
-                        faults.Add("ids", $"must be an array of at most {TaskQueryReader.MaxLimit} task ids");
-                    else
-                    {
-                        foreach (var item in member.Value.EnumerateArray())
-                            ids.Add(faults.Id(item, $"ids[{ids.Count}]") ?? default);
-                    }
-
-                    break;
-                case "status":
-                    if (member.Value.ValueKind == JsonValueKind.String && member.Value.ValueEquals("failed"))
-                        query = query with { Statuses = [TaskState.Failed] };
-                    else if (member.Value.ValueKind == JsonValueKind.String && member.Value.ValueEquals("timeout"))
-                        query = query with { Statuses = [TaskState.Timeout] };
-                    else
-                        faults.Add("status", "must be failed or timeout", member.Value);
-                    break;
-                case "scope":
-                    query = query with { Scope = faults.Text(member.Value, "scope", TaskLimits.MaxName) };
-                    break;
-                case "requester":
-                    query = query with { Requester = faults.Text(member.Value, "requester", TaskLimits.MaxName) };
-                    break;
-                case "limit":
-                    query = query with { Limit = (int)faults.Number(member.Value, "limit", 1, TaskQueryReader.MaxLimit) };
-                    break;
-                default:
-                    Faults.Unknown(faults, "", member.Name, Known);
-                    break;
-            }
-        }
-
-        if (ids is not null && filtered)
-            faults.Add("ids", "goes without a filter");
-        faults.ThrowIfAny();
-        return new RedriveRequest(ids?.Distinct().ToArray(), query);
     }
 }

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
@@ -13,6 +12,9 @@ namespace Dispatch.Host.Http;
 internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirectory tokens, DispatchMetrics metrics, TaskTimes times, ILogger<BrokerWatch> logger)
     : ISequencerObserver
 {
+    /// <summary>An agent is not registered any more: what was remembered about it can go.</summary>
+    public event Action<string>? AgentLeft;
+
     public void Committed(ClosedBatch batch, TimeSpan commit)
     {
         foreach (var agent in batch.Called)
@@ -46,6 +48,13 @@ internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirect
             times.Ended(attempt);
         }
 
+        foreach (var agent in batch.Batch.RemovedAgents)
+        {
+            times.Forget(agent);
+            AgentLeft?.Invoke(agent);
+            calls.Ring(agent);
+        }
+
         tasks.Tell(batch.Batch.Tasks);
     }
 
@@ -61,216 +70,6 @@ internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirect
         logger.Loaded(state.Sequence, state.Tasks.Count, state.Agents.Count);
     }
 }
-
-/// <summary>Lets reads wait for the end of a task.</summary>
-internal sealed class TaskWatch
-{
-    private readonly ConcurrentDictionary<TaskId, List<Expectation>> waiting = new();
-    private readonly Lock changing = new();
-    private int count;
-
-    /// <summary>Starts to listen; an end after this call is not missed.</summary>
-    public Expectation Expect(TaskId id)
-    {
-        var expectation = new Expectation(this, id);
-        lock (changing)
-        {
-            waiting.GetOrAdd(id, _ => []).Add(expectation);
-            Interlocked.Increment(ref count);
-        }
-
-        return expectation;
-    }
-
-    public void Tell(IReadOnlyList<TaskRow> rows)
-    {
-        if (Volatile.Read(ref count) == 0)
-            return;
-        foreach (var row in rows)
-        {
-            if (!row.Task.IsFinal || !waiting.TryGetValue(row.Task.Id, out var expectations))
-                continue;
-            lock (changing)
-            {
-                foreach (var expectation in expectations)
-                    expectation.Ring();
-            }
-        }
-    }
-
-    private void Forget(Expectation expectation, TaskId id)
-    {
-        lock (changing)
-        {
-            Interlocked.Decrement(ref count);
-            if (waiting.TryGetValue(id, out var list) && list.Remove(expectation) && list.Count == 0)
-                waiting.TryRemove(id, out _);
-        }
-    }
-
-    public sealed class Expectation(TaskWatch watch, TaskId id) : IDisposable
-    {
-        private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
-
-        /// <summary>Returns at the end of the task, of the time, or of the broker.</summary>
-        public async Task WaitAsync(TimeSpan most, TimeProvider clock, CancellationToken cancel, CancellationToken stopping)
-        {
-            using var either = CancellationTokenSource.CreateLinkedTokenSource(cancel, stopping);
-            await ended.Task.WaitAsync(most, clock, either.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            cancel.ThrowIfCancellationRequested();
-        }
-
-        public void Ring() => ended.TrySetResult();
-
-        public void Dispose() => watch.Forget(this, id);
-    }
-}
-
-/// <summary>Calls the exchanges that wait for an agent's work.</summary>
-internal sealed class AgentCalls
-{
-    private readonly ConcurrentDictionary<string, Bell> bells = new(StringComparer.Ordinal);
-
-    /// <summary>The agent's bell; ringing it before somebody waits is not lost as long as the number of rings was read before.</summary>
-    public Bell Of(string agent) => bells.GetOrAdd(agent, static _ => new Bell());
-
-    public void Ring(string agent)
-    {
-        if (bells.TryGetValue(agent, out var bell))
-            bell.Ring();
-    }
-
-    public void Forget(string agent) => bells.TryRemove(agent, out _);
-
-    public sealed class Bell
-    {
-        private readonly Lock changing = new();
-        private TaskCompletionSource? rung;
-        private long rings;
-
-        public long Rings => Interlocked.Read(ref rings);
-
-        /// <summary>Waits until it has rung more often than this; false when the time is up before.</summary>
-        public async Task<bool> WaitAsync(long since, TimeSpan most, TimeProvider clock, CancellationToken cancel)
-        {
-            Task next;
-            lock (changing)
-            {
-                if (rings != since)
-                    return true;
-                rung ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-                next = rung.Task;
-            }
-
-            try
-            {
-                await next.WaitAsync(most, clock, cancel);
-                return true;
-            }
-            catch (TimeoutException)
-            {
-                return false;
-            }
-        }
-
-        public void Ring()
-        {
-            TaskCompletionSource? waiting;
-            lock (changing)
-            {
-                Interlocked.Increment(ref rings);
-                (waiting, rung) = (rung, null);
-            }
-
-            waiting?.TrySetResult();
-        }
-    }
-}
-
-/// <summary>How long tasks waited and ran since the broker started, and how each agent did.</summary>
-internal sealed class TaskTimes
-{
-    private readonly Lock changing = new();
-    private readonly Quantiles queued = new();
-    private readonly Quantiles ran = new();
-    private readonly Dictionary<string, AgentRecord> agents = new(StringComparer.Ordinal);
-
-    public void Queued(long ms)
-    {
-        lock (changing)
-            queued.Add(ms);
-    }
-
-    public void Ended(EndedAttempt attempt)
-    {
-        var ms = attempt.EndedAt - attempt.AssignedAt;
-        lock (changing)
-        {
-            if (attempt.Outcome is not (AttemptOutcome.Released or AttemptOutcome.Cancelled))
-                ran.Add(ms);
-            var record = agents.GetValueOrDefault(attempt.Agent);
-            agents[attempt.Agent] = attempt.Outcome switch
-            {
-                AttemptOutcome.Completed => record with { Completed = record.Completed + 1, RunMs = record.RunMs + ms },
-                AttemptOutcome.Failed => record with { Failed = record.Failed + 1 },
-                AttemptOutcome.Timeout => record with { Timeout = record.Timeout + 1 },
-                AttemptOutcome.Lost => record with { Lost = record.Lost + 1 },
-                _ => record,
-            };
-        }
-    }
-
-    public (TimeSummary Queued, TimeSummary Ran, Dictionary<string, AgentRecord> Agents) Read()
-    {
-        lock (changing)
-            return (queued.Summary(), ran.Summary(), new Dictionary<string, AgentRecord>(agents, StringComparer.Ordinal));
-    }
-
-    public void Forget(string agent)
-    {
-        lock (changing)
-            agents.Remove(agent);
-    }
-
-    /// <summary>Counts in buckets that grow by an eighth of a power of two: quantiles are off by at most 9 percent.</summary>
-    private sealed class Quantiles
-    {
-        private const int Steps = 8;
-
-        private readonly long[] buckets = new long[64 * Steps];
-        private long count;
-        private double sum;
-
-        public void Add(long ms)
-        {
-            ms = Math.Max(0, ms);
-            buckets[ms == 0 ? 0 : Math.Min(buckets.Length - 1, 1 + (int)(Math.Log2(ms) * Steps))]++;
-            count++;
-            sum += ms;
-        }
-
-        public TimeSummary Summary() => new(count, count == 0 ? 0 : sum / count, At(0.50), At(0.95), At(0.99));
-
-        private double At(double quantile)
-        {
-            var rank = (long)Math.Ceiling(quantile * count);
-            long seen = 0;
-            for (var i = 0; i < buckets.Length && count > 0; i++)
-            {
-                seen += buckets[i];
-                if (seen >= rank)
-                    return i == 0 ? 0 : Math.Pow(2, (i - 0.5) / Steps);
-            }
-
-            return 0;
-        }
-    }
-}
-
-/// <summary>Milliseconds.</summary>
-internal readonly record struct TimeSummary(long Count, double Average, double P50, double P95, double P99);
-
-internal readonly record struct AgentRecord(long Completed, long Failed, long Timeout, long Lost, long RunMs);
 
 internal static partial class BrokerMessages
 {

@@ -1,5 +1,7 @@
 using System.Text.Json;
 using Dispatch.Agents;
+using Dispatch.Host.Auth;
+using Dispatch.Host.Configuration;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Microsoft.AspNetCore.Builder;
@@ -9,72 +11,77 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>The work exchange: reports in, assignments out, one round trip, waiting when there is nothing.</summary>
-internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentCalls calls, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
+internal sealed class ExchangeEndpoint(
+    Sequencer sequencer, IStore store, DispatchConfig config, AgentCalls calls, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
 {
     public const int MaxTasks = 1_000;
     public const int MaxReports = 1_000;
     public const int MaxHolding = 10_000;
     private const int MaxWaitMs = 60_000;
 
+    private static readonly MemberNames Known = new("reports", "holding", "status");
     private static readonly string[] Verdicts = ["accepted", "unchanged", "stale", "stale", "unknown"];
 
-    public void Map(IEndpointRouteBuilder routes) => routes.MapPost("/api/v1/agents/{id}/work", ExchangeAsync);
+    private readonly TaskSight sight = new(config.Auth.EffectiveVisibility);
+
+    // A worker that waits here is alive: its lease is renewed well before it runs out.
+    private readonly TimeSpan renewal = config.Agents.Lease / 3;
+
+    public void Map(IEndpointRouteBuilder routes) => routes.MapPost("/api/v1/agents/{id}/work", ExchangeAsync).Takes("max", "wait_ms");
 
     private async Task ExchangeAsync(HttpContext http)
     {
         var id = AgentEndpoints.OwnId(http, "given work");
         var faults = new Faults();
-        QueryValue.RefuseUnknown(http.Request, ["max", "wait_ms"], faults);
+        http.RefuseUnknownQuery(faults);
         var max = (int)QueryValue.Number(http.Request, "max", 0, MaxTasks, 1, faults);
         var wait = TimeSpan.FromMilliseconds(QueryValue.Number(http.Request, "wait_ms", 0, MaxWaitMs, 0, faults));
         ExchangeWork command;
         using (var body = await JsonBody.ReadAsync(http))
             command = Read(body, id, max, faults) with { Caller = id };
 
-        using var line = connections.Enter(http, id);
-        var bell = calls.Of(id);
-        var rings = bell.Rings;
+        using var call = calls.Listen(id);
         var began = clock.GetTimestamp();
         var outcome = await sequencer.ExecuteAsync(command) ?? throw AgentEndpoints.NotFound(id);
-        var verdicts = await VerdictsAsync(command.Reports, outcome.Reports, id, http.RequestAborted);
+        using var line = connections.Enter(http, id);
+        var verdicts = await VerdictsAsync(http, command.Reports, outcome.Reports, id);
 
         // A worker that reported something is answered at once: it has slots to fill and reports to forget.
-        while (outcome.Tasks.Count == 0 && outcome.Revoked.Count == 0 && !outcome.Wake && command.Reports.Count == 0 && max > 0)
+        while (IsEmpty(outcome) && command.Reports.Count == 0 && max > 0)
         {
             var left = wait - clock.GetElapsedTime(began);
             if (left <= TimeSpan.Zero)
                 break;
-            if (!await RingsAsync(bell, rings, left, http.RequestAborted))
+
+            await call.WaitAsync(left < renewal ? left : renewal, clock, http.RequestAborted, stopping);
+            if (stopping.IsCancellationRequested)
                 break;
 
-            rings = bell.Rings;
-            outcome = await sequencer.ExecuteAsync(command with { Reports = [], Status = null, Resumed = true }) ?? throw AgentEndpoints.NotFound(id);
+            // What it held when it asked may have ended by its own word since: only what was taken from it is news.
+            outcome = await sequencer.ExecuteAsync(command with { Reports = [], Holding = [], Status = null, Resumed = true }) ?? throw AgentEndpoints.NotFound(id);
         }
 
         var tasks = await GrantedTasks.CompleteAsync(store, outcome.Tasks, http.RequestAborted);
         await http.WriteJsonAsync(StatusCodes.Status200OK, (command, verdicts, tasks, outcome), static (json, answer) => Write(json, answer));
     }
 
-    /// <summary>False when the time is up or the broker stops: the worker is answered with nothing and asks again.</summary>
-    private async Task<bool> RingsAsync(AgentCalls.Bell bell, long since, TimeSpan most, CancellationToken aborted)
-    {
-        using var either = CancellationTokenSource.CreateLinkedTokenSource(aborted, stopping);
-        try
-        {
-            return await bell.WaitAsync(since, most, clock, either.Token);
-        }
-        catch (OperationCanceledException) when (!aborted.IsCancellationRequested)
-        {
-            return false;
-        }
-    }
+    private static bool IsEmpty(ExchangeOutcome outcome) => outcome.Tasks.Count == 0 && outcome.Revoked.Count == 0 && !outcome.Wake;
 
-    /// <summary>What is not in memory any more is judged by the store: a repeat of the report that ended it, or too late.</summary>
-    private async ValueTask<ReportVerdict[]> VerdictsAsync(IReadOnlyList<TaskReport> reports, ReportVerdict[] verdicts, string agent, CancellationToken cancel)
+    /// <summary>
+    /// What is not in memory any more is judged by the store: a repeat of the report that ended it, or too late. A task that the agent
+    /// may not see is unknown to it.
+    /// </summary>
+    private async ValueTask<ReportVerdict[]> VerdictsAsync(HttpContext http, IReadOnlyList<TaskReport> reports, ReportVerdict[] verdicts, string agent)
     {
+        var limited = sight.Limit(http.Caller()) is not null;
         for (var i = 0; i < verdicts.Length; i++)
         {
-            if (verdicts[i] == ReportVerdict.NotLive && await store.FindTaskAsync(reports[i].Task, cancel) is { } stored)
+            if (verdicts[i] != ReportVerdict.NotLive && !(limited && verdicts[i] is ReportVerdict.Stale or ReportVerdict.Foreign))
+                continue;
+            var stored = await store.FindTaskAsync(reports[i].Task, http.RequestAborted);
+            if (stored is null || !sight.Sees(http.Caller(), stored.Task))
+                verdicts[i] = ReportVerdict.NotLive;
+            else if (verdicts[i] == ReportVerdict.NotLive)
                 verdicts[i] = Reporting.WhyNot(stored.Task, reports[i], agent);
         }
 
@@ -83,8 +90,8 @@ internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentC
 
     private static ExchangeWork Read(JsonBody body, string id, int max, Faults faults)
     {
-        List<TaskReport> reports = [];
-        List<HeldAttempt> holding = [];
+        TaskReport[] reports = [];
+        HeldAttempt[] holding = [];
         AgentStatus? status = null;
         if (body.HasRoot && body.Root.ValueKind != JsonValueKind.Object)
             faults.Add("body", "must be a JSON object");
@@ -92,23 +99,23 @@ internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentC
         {
             foreach (var member in body.Root.EnumerateObject())
             {
-                switch (member.Name)
+                var value = member.Value;
+                var name = Known.Of(member);
+                if (value.ValueKind == JsonValueKind.Null && Known.Has(name))
+                    continue;
+                switch (name)
                 {
-                    case "reports" when IsList(member.Value, "reports", MaxReports, faults):
-                        foreach (var report in member.Value.EnumerateArray())
-                            reports.Add(ReportReader.FromExchange(report, reports.Count, faults));
+                    case "reports":
+                        reports = List(value, name, MaxReports, ReportReader.FromExchange, faults);
                         break;
-                    case "holding" when IsList(member.Value, "holding", MaxHolding, faults):
-                        foreach (var held in member.Value.EnumerateArray())
-                            holding.Add(Held(held, $"holding[{holding.Count}]", faults));
+                    case "holding":
+                        holding = List(value, name, MaxHolding, Held, faults);
                         break;
                     case "status":
-                        status = AgentReader.Status(member.Value, faults);
-                        break;
-                    case "reports" or "holding":
+                        status = AgentReader.Status(value, faults);
                         break;
                     default:
-                        Faults.Unknown(faults, "", member.Name, ["reports", "holding", "status"]);
+                        faults.Unknown(name, Known.All);
                         break;
                 }
             }
@@ -118,18 +125,30 @@ internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentC
         return new ExchangeWork(id, reports, holding, status, max);
     }
 
-    private static bool IsList(JsonElement value, string field, int most, Faults faults)
+    private static T[] List<T>(JsonElement value, string name, int most, Func<JsonElement, Faults, T> read, Faults faults)
     {
-        if (value.ValueKind == JsonValueKind.Array && value.GetArrayLength() <= most)
-            return true;
-        faults.Add(field, $"must be an array of at most {most} entries");
-        return false;
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > most)
+        {
+            faults.Add(name, $"must be an array of at most {most} entries", value);
+            return [];
+        }
+
+        var list = new T[value.GetArrayLength()];
+        var index = 0;
+        foreach (var item in value.EnumerateArray())
+        {
+            faults.Enter(name, index);
+            list[index++] = read(item, faults);
+        }
+
+        faults.Leave();
+        return list;
     }
 
-    private static HeldAttempt Held(JsonElement value, string field, Faults faults)
+    private static HeldAttempt Held(JsonElement value, Faults faults)
     {
         if (value.ValueKind != JsonValueKind.Object)
-            return new HeldAttempt(faults.Id(value, field) ?? default, null);
+            return new HeldAttempt(faults.Id(value, "") ?? default, null);
 
         TaskId? id = null;
         int? attempt = null;
@@ -138,19 +157,19 @@ internal sealed class ExchangeEndpoint(Sequencer sequencer, IStore store, AgentC
             switch (member.Name)
             {
                 case "task_id":
-                    id = faults.Id(member.Value, $"{field}.task_id");
+                    id = faults.Id(member.Value, "task_id");
                     break;
                 case "attempt":
-                    attempt = (int)faults.Number(member.Value, $"{field}.attempt", 1, int.MaxValue);
+                    attempt = (int)faults.Number(member.Value, "attempt", 1, int.MaxValue);
                     break;
                 default:
-                    Faults.Unknown(faults, field + ".", member.Name, ["task_id", "attempt"]);
+                    faults.Unknown(member.Name, ["task_id", "attempt"]);
                     break;
             }
         }
 
-        if (id is null && faults.Count == 0)
-            faults.Add($"{field}.task_id", "is required");
+        if (id is null && !value.TryGetProperty("task_id", out _))
+            faults.Add("task_id", "is required");
         return new HeldAttempt(id ?? default, attempt);
     }
 

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Globalization;
 using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Host.Http.Problems;
@@ -16,21 +15,37 @@ internal sealed class Faults
     // A bulk of a thousand wrong tasks is told by its first faults.
     private const int MaxListed = 100;
 
+    private const int LongestField = 200;
+    private const int MaxUsages = 64;
+
     private static readonly SearchValues<char> Controls = SearchValues.Create(
         [.. Enumerable.Range(0, 32).Select(c => (char)c), .. Enumerable.Range(127, 33).Select(c => (char)c)]);
 
     private List<FieldFault>? faults;
     private int more;
+    private string? array;
+    private int entry;
 
     public int Count => (faults?.Count ?? 0) + more;
 
+    /// <summary>What is read from now on belongs to this entry of an array: <c>tasks[3].priority</c>. The path is only made for a fault.</summary>
+    public void Enter(string arrayName, int index) => (array, entry) = (arrayName, index);
+
+    public void Leave() => array = null;
+
+    /// <param name="field">Name of the member; empty for the entry of the array itself.</param>
     public void Add(string field, string message, JsonElement? value = null)
     {
         faults ??= [];
-        if (faults.Count < MaxListed)
-            faults.Add(new FieldFault(field, message, value?.Clone()));
-        else
+        if (faults.Count >= MaxListed)
+        {
             more++;
+            return;
+        }
+
+        var path = array is null ? field : field.Length == 0 ? $"{array}[{entry}]" : $"{array}[{entry}].{field}";
+        var shown = value is { ValueKind: not (JsonValueKind.Object or JsonValueKind.Array or JsonValueKind.Undefined) } scalar ? scalar.Clone() : (JsonElement?)null;
+        faults.Add(new FieldFault(Excerpt.Of(path, LongestField), message, shown));
     }
 
     /// <exception cref="ProblemException">There are faults.</exception>
@@ -46,21 +61,9 @@ internal sealed class Faults
 
     public string? Text(JsonElement value, string field, int max, bool multiline = false, bool allowEmpty = false)
     {
-        if (value.ValueKind != JsonValueKind.String)
-        {
-            Add(field, "must be a text", value);
-            return null;
-        }
-
-        var text = value.GetString()!;
-        if (text.Length > max)
-            Add(field, $"is {text.Length} characters long; at most {max} are allowed");
-        else if (!allowEmpty && string.IsNullOrWhiteSpace(text))
-            Add(field, "must not be empty", value);
-        else if (!multiline && text.AsSpan().ContainsAny(Controls))
-            Add(field, "must not hold control characters", value);
-        else
+        if (FaultOfText(value, max, multiline, allowEmpty, out var text) is not { } fault)
             return text;
+        Add(field, fault, value);
         return null;
     }
 
@@ -90,23 +93,46 @@ internal sealed class Faults
 
     public TaskId? Id(JsonElement value, string field)
     {
-        if (value.ValueKind == JsonValueKind.String && TaskId.TryParse(value.GetString(), out var id))
+        if (IsId(value, out var id))
             return id;
         Add(field, "must be a task id (a UUID)", value);
         return null;
     }
 
+    /// <summary>An array of task ids; one given twice is taken once.</summary>
+    public TaskId[] Ids(JsonElement value, string field, int max)
+    {
+        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > max)
+        {
+            Add(field, $"must be an array of at most {max} task ids", value);
+            return [];
+        }
+
+        var ids = new List<TaskId>(value.GetArrayLength());
+        var index = 0;
+        foreach (var item in value.EnumerateArray())
+        {
+            if (!IsId(item, out var id))
+                Add($"{field}[{index}]", "must be a task id (a UUID)", item);
+            else if (!ids.Contains(id))
+                ids.Add(id);
+            index++;
+        }
+
+        return [.. ids];
+    }
+
     /// <summary>A time as Unix milliseconds.</summary>
     public long? Time(JsonElement value, string field)
     {
-        if (value.ValueKind == JsonValueKind.String && value.GetString() is { } text && text.Length >= 20 && text.Contains('T', StringComparison.Ordinal)
-            && DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.None, out var time) && HasZone(text))
-            return time.ToUnixTimeMilliseconds();
+        // 0 stands for no time; whatever was due by 1970 is due.
+        if (value.ValueKind == JsonValueKind.String && Rfc3339.TryParse(value.GetString(), out var ms))
+            return Math.Max(1, ms);
         Add(field, "must be a time with a zone, as in 2026-01-31T09:30:00Z (RFC 3339)", value);
         return null;
     }
 
-    /// <summary>An array of names; given twice in any case is taken once.</summary>
+    /// <summary>An array of names; one given twice in any case is taken once.</summary>
     public string[] Names(JsonElement value, string field, int max)
     {
         if (value.ValueKind != JsonValueKind.Array)
@@ -125,10 +151,14 @@ internal sealed class Faults
         }
 
         var names = new List<string>(count);
+        var index = 0;
         foreach (var item in value.EnumerateArray())
         {
-            if (Text(item, $"{field}[{names.Count}]", TaskLimits.MaxName) is { } name && !names.Contains(name.Trim(), StringComparer.OrdinalIgnoreCase))
+            if (FaultOfText(item, TaskLimits.MaxName, multiline: false, allowEmpty: false, out var name) is { } fault)
+                Add($"{field}[{index}]", fault, item);
+            else if (!names.Contains(name!.Trim(), StringComparer.OrdinalIgnoreCase))
                 names.Add(name.Trim());
+            index++;
         }
 
         return [.. names];
@@ -143,42 +173,82 @@ internal sealed class Faults
             return null;
         }
 
-        var count = 0;
+        var count = value.GetPropertyCount();
+        if (count > TaskLimits.MaxLabels)
+            Add(field, $"holds {count} labels; at most {TaskLimits.MaxLabels} are allowed");
+        if (count is 0 or > TaskLimits.MaxLabels)
+            return null;
+
         foreach (var label in value.EnumerateObject())
         {
-            if (++count > TaskLimits.MaxLabels)
-            {
-                Add(field, $"holds more than {TaskLimits.MaxLabels} labels");
-                return null;
-            }
-
-            if (label.Name.Length is 0 or > TaskLimits.MaxName || label.Name.Contains('=', StringComparison.Ordinal) || label.Name.AsSpan().ContainsAny(Controls))
-                Add($"{field}.{label.Name}", $"a label's name has 1 to {TaskLimits.MaxName} characters, without = and control characters");
-            Text(label.Value, $"{field}.{label.Name}", TaskLimits.MaxName, allowEmpty: true);
+            var name = label.Name;
+            if (name.Length is 0 or > TaskLimits.MaxName || name.Contains('=', StringComparison.Ordinal) || name.AsSpan().ContainsAny(Controls))
+                Add($"{field}.{name}", $"a label's name has 1 to {TaskLimits.MaxName} characters, without = and control characters");
+            if (FaultOfText(label.Value, TaskLimits.MaxName, multiline: false, allowEmpty: true, out _) is { } fault)
+                Add($"{field}.{name}", fault, label.Value);
         }
 
-        return count == 0 ? null : JsonBytes.From(value);
+        return JsonBytes.From(value);
     }
 
     /// <summary>What an attempt used: an object of name to whole number from 0 up.</summary>
     public JsonBytes? Usage(JsonElement value, string field)
     {
-        if (value.ValueKind != JsonValueKind.Object)
+        if (value.ValueKind != JsonValueKind.Object || value.GetPropertyCount() > MaxUsages)
         {
-            Add(field, "must be an object of whole numbers", value);
+            Add(field, $"must be an object of at most {MaxUsages} whole numbers", value);
             return null;
         }
 
         foreach (var item in value.EnumerateObject())
+        {
+            if (item.Name.Length is 0 or > TaskLimits.MaxName)
+                Add($"{field}.{item.Name}", $"a name has 1 to {TaskLimits.MaxName} characters");
             Number(item.Value, $"{field}.{item.Name}", 0, long.MaxValue);
+        }
+
         return JsonBytes.From(value);
     }
 
-    public static void Unknown(Faults faults, string prefix, string name, IEnumerable<string> known)
+    /// <param name="known">What is known here: the nearest one is proposed.</param>
+    public void Unknown(string name, IEnumerable<string> known)
     {
-        var near = known.FirstOrDefault(k => k.Replace("_", "", StringComparison.Ordinal).Equals(name.Replace("_", "", StringComparison.Ordinal).Replace("-", "", StringComparison.Ordinal), StringComparison.OrdinalIgnoreCase));
-        faults.Add(prefix + name, near is null ? "is not known here" : $"is not known here; did you mean {near}?");
+        var plain = Plain(name);
+        var near = known.FirstOrDefault(k => Plain(k).Equals(plain, StringComparison.OrdinalIgnoreCase));
+        Add(name, near is null ? "is not known here" : $"is not known here; did you mean {near}?");
     }
 
-    private static bool HasZone(string text) => text.EndsWith('Z') || text.EndsWith('z') || text.AsSpan(19).ContainsAny('+', '-');
+    private static string Plain(string name) => name.Replace("_", "", StringComparison.Ordinal).Replace("-", "", StringComparison.Ordinal);
+
+    private static bool IsId(JsonElement value, out TaskId id)
+    {
+        id = value.ValueKind == JsonValueKind.String && value.TryGetGuid(out var guid) ? new TaskId(guid) : default;
+        return !id.IsNone;
+    }
+
+    /// <summary>What is wrong with a text, or null and the text.</summary>
+    private static string? FaultOfText(JsonElement value, int max, bool multiline, bool allowEmpty, out string? text)
+    {
+        text = value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        return text switch
+        {
+            null => "must be a text",
+            _ when text.Length > max => $"is {text.Length} characters long; at most {max} are allowed",
+            _ when !allowEmpty && string.IsNullOrWhiteSpace(text) => "must not be empty",
+            _ when !multiline && text.AsSpan().ContainsAny(Controls) => "must not hold control characters",
+            _ => null,
+        };
+    }
+}
+
+/// <summary>The beginning of a text that may be long, for a message about it.</summary>
+internal static class Excerpt
+{
+    /// <summary>At most so many characters, never half of a pair, with an ellipsis when something was left off.</summary>
+    public static string Of(string text, int most)
+    {
+        if (text.Length <= most)
+            return text;
+        return string.Concat(text.AsSpan(0, char.IsHighSurrogate(text[most - 1]) ? most - 1 : most), "...");
+    }
 }

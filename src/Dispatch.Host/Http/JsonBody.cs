@@ -4,6 +4,7 @@ using System.Text.Json;
 using System.Text.Unicode;
 using Dispatch.Host.Http.Problems;
 using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
 
 namespace Dispatch.Host.Http;
 
@@ -12,8 +13,13 @@ internal readonly struct JsonBody : IDisposable
 {
     public const int MaxDepth = 32;
 
+    // What the framing of chunks may add to a body: one byte in a chunk takes six.
+    private const int ChunkOverhead = 8;
+
     // A member named twice is refused: two readers could take different ones.
     private static readonly JsonDocumentOptions Options = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
+
+    private const string HalfPair = "A text holds an escape that is half of a surrogate pair.";
 
     private readonly JsonDocument? document;
     private readonly HttpContext http;
@@ -39,10 +45,17 @@ internal readonly struct JsonBody : IDisposable
         if (type is not null && !IsJson(type))
             throw new ProblemException(new Problem(ErrorCode.UnsupportedMediaType, $"The body's type is {type}; send it as application/json."));
 
+        var most = http.Request.ContentLength is null ? LimitUnframed(http) : long.MaxValue;
         var reader = http.Request.BodyReader;
         while (true)
         {
             var read = await reader.ReadAsync(http.RequestAborted);
+            if (read.Buffer.Length > most)
+            {
+                reader.AdvanceTo(read.Buffer.End);
+                throw new ProblemException(new Problem(ErrorCode.PayloadTooLarge, $"The body is larger than {most} bytes."));
+            }
+
             if (read.IsCompleted)
                 return Parse(http, read.Buffer);
             reader.AdvanceTo(read.Buffer.Start, read.Buffer.End);
@@ -55,13 +68,25 @@ internal readonly struct JsonBody : IDisposable
     {
         using var body = await ReadAsync(http);
         if (body.HasRoot && (body.Root.ValueKind != JsonValueKind.Object || body.Root.EnumerateObject().Any()))
-            throw new ProblemException(Bad("The body must be empty."));
+            throw Refuse("The body must be empty.");
     }
+
+    /// <summary>The refusal of a body as a whole.</summary>
+    public static ProblemException Refuse(string detail) => new(new Problem(ErrorCode.Validation, detail) { Errors = [new FieldFault("body", detail)] });
 
     public void Dispose()
     {
         document?.Dispose();
         http.Request.BodyReader.AdvanceTo(bytes.End);
+    }
+
+    /// <summary>Has the server count a chunked body with its framing generously, and returns the limit for what is in the chunks.</summary>
+    private static long LimitUnframed(HttpContext http)
+    {
+        if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is not { IsReadOnly: false, MaxRequestBodySize: { } limit } feature)
+            return long.MaxValue;
+        feature.MaxRequestBodySize = limit * ChunkOverhead;
+        return limit;
     }
 
     private static bool IsJson(string type)
@@ -80,7 +105,7 @@ internal readonly struct JsonBody : IDisposable
         try
         {
             if (!Utf8.IsValid(memory.Span))
-                throw new ProblemException(Bad("The body is not valid UTF-8."));
+                throw Refuse("The body is not valid UTF-8.");
             var document = JsonDocument.Parse(memory, Options);
             if (memory.Span.IndexOf("\\u"u8) >= 0)
                 CheckEscapes(document.RootElement);
@@ -89,7 +114,13 @@ internal readonly struct JsonBody : IDisposable
         catch (JsonException e)
         {
             http.Request.BodyReader.AdvanceTo(bytes.End);
-            throw new ProblemException(Bad($"The body is not valid JSON: {Tidy(e)}"));
+            throw Refuse($"The body is not valid JSON: {Tidy(e)}");
+        }
+        catch (InvalidOperationException)
+        {
+            // The parser compares names with escapes, to find one that stands twice, and can't read half of a pair either.
+            http.Request.BodyReader.AdvanceTo(bytes.End);
+            throw Refuse(HalfPair);
         }
         catch (ProblemException)
         {
@@ -131,18 +162,16 @@ internal readonly struct JsonBody : IDisposable
         }
         catch (InvalidOperationException)
         {
-            throw new ProblemException(Bad("A text holds an escape that is half of a surrogate pair."));
+            throw Refuse(HalfPair);
         }
     }
-
-    private static Problem Bad(string detail) => new(ErrorCode.Validation, detail) { Errors = [new FieldFault("body", detail)] };
 
     // The parser's message ends with a path and a position that are told better by themselves.
     private static string Tidy(JsonException e)
     {
         var end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
         var text = end < 0 ? e.Message : e.Message[..end];
-        return $"{text} (line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1})";
+        return $"{Excerpt.Of(text, 300)} (line {(e.LineNumber ?? 0) + 1}, byte {(e.BytePositionInLine ?? 0) + 1})";
     }
 }
 

@@ -8,11 +8,11 @@ internal static class OpenApiDocument
 {
     private static readonly byte[] Document = Read();
 
-    public static async Task WriteAsync(HttpContext http)
+    public static Task WriteAsync(HttpContext http)
     {
         http.Response.ContentType = "application/json";
         http.Response.ContentLength = Document.Length;
-        await http.Response.Body.WriteAsync(Document, http.RequestAborted);
+        return HttpMethods.IsHead(http.Request.Method) ? Task.CompletedTask : http.Response.Body.WriteAsync(Document, http.RequestAborted).AsTask();
     }
 
     private static byte[] Read()

@@ -11,7 +11,17 @@ internal static class Refusals
     /// <summary>Place it below UseProblems, which takes what is left: failures.</summary>
     public static void UseRefusals(this IApplicationBuilder app) => app.Use(next => http =>
     {
-        var run = next(http);
+        Task run;
+        try
+        {
+            run = next(http);
+        }
+        catch (ProblemException refused)
+        {
+            // From a step that is no async method.
+            return http.WriteProblemAsync(refused.Problem);
+        }
+
         return run.IsCompletedSuccessfully ? run : AnswerAsync(http, run);
     });
 

@@ -1,5 +1,5 @@
+using System.Buffers;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using Dispatch.Events;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Configuration;
@@ -13,7 +13,8 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>The routes below /api/v1/tasks.</summary>
-internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchConfig config, TaskWatch watch, TimeProvider clock, CancellationToken stopping)
+internal sealed class TaskEndpoints(
+    Sequencer sequencer, IStore store, DispatchConfig config, TaskWatch watch, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
 {
     private const int MaxWaitMs = 60_000;
     private const int MaxHistory = 10_000;
@@ -27,8 +28,8 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
     public void Map(IEndpointRouteBuilder routes)
     {
         routes.MapPost("/api/v1/tasks", SubmitAsync);
-        routes.MapGet("/api/v1/tasks", ListAsync);
-        routes.MapGet("/api/v1/tasks/{id}", GetAsync);
+        routes.MapRead("/api/v1/tasks", ListAsync).Takes(TaskQueryReader.Known);
+        routes.MapRead("/api/v1/tasks/{id}", GetAsync).Takes("wait_ms");
         routes.MapPatch("/api/v1/tasks/{id}", PatchAsync);
         routes.MapPost("/api/v1/tasks/{id}/start", http => ReportAsync(http, ReportReader.Started));
         routes.MapPost("/api/v1/tasks/{id}/progress", http => ReportAsync(http, ReportReader.Progress));
@@ -36,8 +37,8 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         routes.MapPost("/api/v1/tasks/{id}/fail", http => ReportAsync(http, ReportReader.Failed));
         routes.MapPost("/api/v1/tasks/{id}/release", http => ReportAsync(http, ReportReader.Released));
         routes.MapPost("/api/v1/tasks/{id}/retry", RetryAsync);
-        routes.MapGet("/api/v1/tasks/{id}/explain", ExplainAsync);
-        routes.MapGet("/api/v1/tasks/{id}/events", HistoryAsync);
+        routes.MapRead("/api/v1/tasks/{id}/explain", ExplainAsync);
+        routes.MapRead("/api/v1/tasks/{id}/events", HistoryAsync);
     }
 
     private async Task SubmitAsync(HttpContext http)
@@ -48,7 +49,7 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         using (var body = await JsonBody.ReadAsync(http))
         {
             if (!body.HasRoot)
-                throw new ProblemException(new Problem(ErrorCode.Validation, "The body is empty; send a task, or an array of tasks."));
+                throw JsonBody.Refuse("The body is empty; send a task, or an array of tasks.");
             isArray = body.Root.ValueKind == JsonValueKind.Array;
             tasks = TaskReader.Read(body.Root, caller.Agent, defaultTimeoutMs, clock.GetUtcNow().ToUnixTimeMilliseconds());
         }
@@ -57,6 +58,8 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         for (var read = 0; read < FactReads; read++)
         {
             var facts = ids.Count + keys.Count == 0 ? null : await store.FindFactsAsync(ids, keys, http.RequestAborted);
+            if (facts is not null && sight.Limit(caller) is not null)
+                RefuseUnseen(tasks, facts, caller, isArray);
             var outcome = await sequencer.ExecuteAsync(new SubmitTasks(tasks, facts) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
             switch (outcome)
             {
@@ -76,6 +79,24 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         }
 
         throw Overrun();
+    }
+
+    // To depend on a task is to learn how it ends: whoever may not see it is told what a wrong id is told.
+    private void RefuseUnseen(NewTask[] tasks, StoreFacts facts, Caller caller, bool isArray)
+    {
+        bool IsUnseen(TaskId id) => facts.Tasks.TryGetValue(id, out var stored) && !sight.Sees(caller, stored.Task);
+
+        for (var i = 0; i < tasks.Length; i++)
+        {
+            for (var d = 0; d < tasks[i].DependsOn.Length; d++)
+            {
+                if (IsUnseen(tasks[i].DependsOn[d]))
+                    throw Refuse(ErrorCode.Validation, $"There is no task {tasks[i].DependsOn[d]}.", i, $"depends_on[{d}]", isArray);
+            }
+
+            if (tasks[i].Parent is { } parent && IsUnseen(parent))
+                throw Refuse(ErrorCode.Validation, $"There is no task {parent}.", i, "parent_id", isArray);
+        }
     }
 
     private static (List<TaskId> Ids, List<IdempotencyKey> Keys) References(NewTask[] tasks, string caller)
@@ -121,7 +142,7 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
 
     private async Task ListAsync(HttpContext http)
     {
-        var query = TaskQueryReader.Read(http.Request, sight.Limit(http.Caller()));
+        var query = TaskQueryReader.Read(http, sight.Limit(http.Caller()));
         await AnswerPageAsync(http, query, await store.ListTasksAsync(query with { Limit = query.Limit + 1 }, http.RequestAborted));
     }
 
@@ -149,7 +170,10 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
     private async Task GetAsync(HttpContext http)
     {
         var id = Id(http);
-        var wait = TimeSpan.FromMilliseconds(QueryValue.Number(http.Request, "wait_ms", 0, MaxWaitMs, 0));
+        var faults = new Faults();
+        http.RefuseUnknownQuery(faults);
+        var wait = TimeSpan.FromMilliseconds(QueryValue.Number(http.Request, "wait_ms", 0, MaxWaitMs, 0, faults));
+        faults.ThrowIfAny();
         var stored = wait == TimeSpan.Zero ? await FindAsync(http, id) : await WaitAsync(http, id, wait);
         var attempts = await store.ListAttemptsAsync(stored.Task.Number, http.RequestAborted);
         await http.WriteJsonAsync(StatusCodes.Status200OK, (stored, attempts), static (json, found) =>
@@ -158,16 +182,17 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
 
     private async Task<StoredTask> WaitAsync(HttpContext http, TaskId id, TimeSpan wait)
     {
-        var until = clock.GetTimestamp() + (long)(wait.TotalSeconds * clock.TimestampFrequency);
+        var began = clock.GetTimestamp();
         using var ended = watch.Expect(id);
         while (true)
         {
-            // Registered before the read: an end in between is not missed.
+            // Heard before the read: an end in between is not missed, and one that the read finds undone (put back at once) is not heard again.
+            var heard = ended.Bell.Rings;
             var stored = await FindAsync(http, id);
-            var left = TimeSpan.FromSeconds((until - clock.GetTimestamp()) / (double)clock.TimestampFrequency);
+            var left = wait - clock.GetElapsedTime(began);
             if (stored.Task.IsFinal || left <= TimeSpan.Zero || stopping.IsCancellationRequested)
                 return stored;
-            await ended.WaitAsync(left, clock, http.RequestAborted, stopping);
+            await ended.Bell.WaitAsync(heard, left, clock, http.RequestAborted, stopping);
         }
     }
 
@@ -183,7 +208,8 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         {
             var cancelled = await sequencer.ExecuteAsync(new CancelTask(id, wanted.Reason ?? $"cancelled by {(caller.IsAdmin ? "admin" : caller.Agent)}")
             {
-                Caller = caller.Agent, ByAdmin = caller.IsAdmin,
+                Caller = caller.Agent,
+                ByAdmin = caller.IsAdmin,
             });
             await AnswerChangedAsync(http, id, cancelled, "cancelled", repeatOf: TaskState.Cancelled);
             return;
@@ -198,7 +224,7 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
                 before = await FindAsync(http, id);
                 context = MergePatch.Apply(before.Spec.Context, wanted.Context);
                 if (context.Length > config.Limits.BodyBytes)
-                    throw new ProblemException(new Problem(ErrorCode.Validation, $"The merged context would be {context.Length} bytes; at most {config.Limits.BodyBytes} are allowed."));
+                    throw Refuse(ErrorCode.Validation, $"the merged context would be {context.Length} bytes; at most {config.Limits.BodyBytes} are allowed", 0, "context", isArray: false);
             }
 
             var outcome = await sequencer.ExecuteAsync(new PatchTask(id, wanted.Priority, context, before) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
@@ -234,6 +260,7 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
                 await FindAsync(http, id);
                 throw new ProblemException(new Problem(ErrorCode.Forbidden, $"Only the requester of task {id}, its owner and an admin may change it."));
             case ChangeOutcome.WrongState wrong:
+                await FindAsync(http, id);
                 throw WrongState(id, wrong.State, verb);
             case ChangeOutcome.NotLive:
                 var stored = await FindAsync(http, id);
@@ -246,7 +273,7 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         }
     }
 
-    private async Task ReportAsync(HttpContext http, Func<JsonElement?, TaskId, int?, Faults, TaskReport> read)
+    private async Task ReportAsync(HttpContext http, ReportReader reader)
     {
         var caller = http.Caller();
         var id = Id(http);
@@ -254,11 +281,12 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         using (var body = await JsonBody.ReadAsync(http))
         {
             var faults = new Faults();
-            report = read(body.HasRoot ? body.Root : null, id, ReportReader.AttemptHeader(http.Request, faults), faults);
+            report = reader.Read(body.HasRoot ? body.Root : null, http.Request, id, faults);
             faults.ThrowIfAny();
         }
 
         var outcome = await sequencer.ExecuteAsync(new ReportTask(report) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });
+        connections.Saw(http, caller.Agent);
         if (outcome is { Verdict: ReportVerdict.Accepted or ReportVerdict.Unchanged, Task: { IsFinal: false } task, Spec: { } spec })
         {
             await http.WriteJsonAsync(StatusCodes.Status200OK, new StoredTask(task, spec, null), TaskWriter.Write);
@@ -266,7 +294,8 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         }
 
         var stored = await FindAsync(http, id);
-        var verdict = outcome.Verdict == ReportVerdict.NotLive ? Reporting.WhyNot(stored.Task, report, caller.Agent) : outcome.Verdict;
+        var reporter = caller.IsAdmin ? stored.Task.LastAgent ?? caller.Agent : caller.Agent;
+        var verdict = outcome.Verdict == ReportVerdict.NotLive ? Reporting.WhyNot(stored.Task, report, reporter) : outcome.Verdict;
         switch (verdict)
         {
             case ReportVerdict.Accepted or ReportVerdict.Unchanged:
@@ -324,7 +353,7 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
         return TaskId.TryParse(text, out var id) ? id : throw NotFound(text);
     }
 
-    private static ProblemException NotFound(string id) => new(new Problem(ErrorCode.TaskNotFound, $"There is no task {(id.Length > 64 ? id[..64] : id)}."));
+    private static ProblemException NotFound(string id) => new(new Problem(ErrorCode.TaskNotFound, $"There is no task {Excerpt.Of(id, 64)}."));
 
     private static ProblemException WrongState(TaskId id, TaskState state, string verb) =>
         new(new Problem(ErrorCode.TaskState, $"Task {id} is {TaskWriter.Word(state)} and can't be {verb}."));
@@ -338,107 +367,3 @@ internal sealed class TaskEndpoints(Sequencer sequencer, IStore store, DispatchC
     private static ProblemException Overrun() =>
         new(new Problem(ErrorCode.Busy, "The task changed faster than it could be read. Try again.") { RetryAfterSeconds = 1 });
 }
-
-/// <summary>Which tasks a caller may see.</summary>
-internal sealed class TaskSight(Visibility visibility)
-{
-    public bool Sees(Caller caller, WorkTask task) => Limit(caller) is not { } name
-        || string.Equals(task.Requester, name, StringComparison.Ordinal)
-        || string.Equals(task.Assignee, name, StringComparison.Ordinal)
-        || string.Equals(task.LastAgent, name, StringComparison.Ordinal)
-        || string.Equals(task.Needs.Owner, name, StringComparison.Ordinal);
-
-    /// <summary>Whose tasks only, or null: everybody's.</summary>
-    public string? Limit(Caller caller) => caller.IsAdmin || visibility == Visibility.Swarm ? null : caller.Agent;
-}
-
-/// <summary>What a PATCH asks for.</summary>
-internal sealed record PatchRequest(bool Cancel, string? Reason, byte? Priority, JsonNode? Context)
-{
-    private static readonly string[] Known = ["status", "reason", "priority", "context"];
-
-    public static PatchRequest Read(JsonBody body)
-    {
-        if (!body.HasRoot || body.Root.ValueKind != JsonValueKind.Object)
-            throw new ProblemException(new Problem(ErrorCode.Validation, "The body must be a JSON object with status, priority or context."));
-
-        var faults = new Faults();
-        bool cancel = false;
-        string? reason = null;
-        byte? priority = null;
-        JsonNode? context = null;
-        foreach (var member in body.Root.EnumerateObject())
-        {
-            switch (member.Name)
-            {
-                case "status":
-                    cancel = member.Value.ValueKind == JsonValueKind.String && member.Value.ValueEquals("cancelled");
-                    if (!cancel)
-                        faults.Add("status", "can only be set to cancelled", member.Value);
-                    break;
-                case "reason":
-                    reason = faults.Text(member.Value, "reason", TaskLimits.MaxMessage);
-                    break;
-                case "priority":
-                    priority = TaskReader.Priority(member.Value, "priority", faults);
-                    break;
-                case "context":
-                    if (faults.Object(member.Value, "context") is { } patch)
-                        context = JsonNode.Parse(patch.Span);
-                    break;
-                default:
-                    Faults.Unknown(faults, "", member.Name, Known);
-                    break;
-            }
-        }
-
-        if (faults.Count == 0)
-        {
-            if (cancel && (priority is not null || context is not null))
-                faults.Add("status", "a cancelled task can't be changed otherwise: send one or the other");
-            else if (!cancel && priority is null && context is null)
-                faults.Add("body", "nothing to change: give status, priority or context");
-            else if (reason is not null && !cancel)
-                faults.Add("reason", "goes with status cancelled only");
-        }
-
-        faults.ThrowIfAny();
-        return new PatchRequest(cancel, reason, priority, context);
-    }
-}
-
-/// <summary>JSON merge patch, RFC 7396.</summary>
-internal static class MergePatch
-{
-    public static JsonBytes Apply(JsonBytes? target, JsonNode patch)
-    {
-        var merged = Merge(target is null ? null : JsonNode.Parse(target.Span), patch.DeepClone());
-        return new JsonBytes(JsonSerializer.SerializeToUtf8Bytes(merged!, JsonNodeContext.Default.JsonNode));
-    }
-
-    private static JsonNode? Merge(JsonNode? target, JsonNode? patch)
-    {
-        if (patch is not JsonObject changes)
-            return patch;
-
-        var result = target as JsonObject ?? [];
-        foreach (var (name, value) in changes.ToArray())
-        {
-            changes.Remove(name);
-            if (value is null)
-            {
-                result.Remove(name);
-                continue;
-            }
-
-            var before = result[name];
-            result.Remove(name);
-            result[name] = Merge(before, value);
-        }
-
-        return result;
-    }
-}
-
-[System.Text.Json.Serialization.JsonSerializable(typeof(JsonNode))]
-internal sealed partial class JsonNodeContext : System.Text.Json.Serialization.JsonSerializerContext;

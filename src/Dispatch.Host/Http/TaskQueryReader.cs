@@ -13,16 +13,17 @@ internal static class TaskQueryReader
 
     private const int DefaultLimit = 100;
 
-    private static readonly string[] Known = ["status", "requester", "assignee", "scope", "owner", "parent_id", "label", "limit", "cursor"];
+    public static readonly string[] Known = ["status", "requester", "assignee", "scope", "owner", "parent_id", "label", "limit", "cursor"];
 
     private static readonly Dictionary<string, TaskState> States =
         Enum.GetValues<TaskState>().ToDictionary(TaskWriter.Word, state => state, StringComparer.Ordinal);
 
     /// <param name="visibleTo">Whose tasks only; null: everybody's.</param>
-    public static TaskQuery Read(HttpRequest request, string? visibleTo)
+    public static TaskQuery Read(HttpContext http, string? visibleTo)
     {
+        var request = http.Request;
         var faults = new Faults();
-        QueryValue.RefuseUnknown(request, Known, faults);
+        http.RefuseUnknownQuery(faults);
         var query = new TaskQuery
         {
             Statuses = Statuses(request, faults),
@@ -62,7 +63,7 @@ internal static class TaskQueryReader
             if (States.TryGetValue(word, out var state))
                 states.Add(state);
             else
-                faults.Add("status", $"'{Short(word)}' is no status; known are {string.Join(", ", States.Keys)}");
+                faults.Add("status", $"'{Excerpt.Of(word, 40)}' is no status; known are {string.Join(", ", States.Keys)}");
         }
 
         return states;
@@ -115,8 +116,6 @@ internal static class TaskQueryReader
         faults.Add("cursor", "must be taken from a Link header");
         return null;
     }
-
-    private static string Short(string text) => text.Length > 40 ? text[..40] + "..." : text;
 }
 
 /// <summary>Reads values of the query string.</summary>
@@ -139,14 +138,5 @@ internal static class QueryValue
             return number;
         faults.Add(name, $"must be a whole number from {min} to {max}");
         return otherwise;
-    }
-
-    public static void RefuseUnknown(HttpRequest request, IReadOnlyList<string> known, Faults faults)
-    {
-        foreach (var name in request.Query.Keys)
-        {
-            if (!known.Contains(name, StringComparer.Ordinal))
-                faults.Add(name.Length > 40 ? name[..40] : name, $"is no parameter of this route; known are {string.Join(", ", known)}");
-        }
     }
 }

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text.Json;
-using Dispatch.Host.Http.Problems;
 using Dispatch.Tasks;
 
 namespace Dispatch.Host.Http;
@@ -8,11 +7,9 @@ namespace Dispatch.Host.Http;
 /// <summary>Reads what a requester submits.</summary>
 internal static class TaskReader
 {
-    private static readonly string[] Known =
-    [
+    private static readonly MemberNames Known = new(
         "id", "title", "description", "scope", "required_capabilities", "preferred_capabilities", "labels", "owner", "submitter", "session", "priority",
-        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "requester",
-    ];
+        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "requester");
 
     private static readonly string[] KeptByBroker =
     [
@@ -30,35 +27,37 @@ internal static class TaskReader
         {
             var count = root.GetArrayLength();
             if (count is 0 or > TaskLimits.MaxBulk)
-                throw new ProblemException(new Problem(ErrorCode.Validation, $"The array holds {count} tasks; from 1 to {TaskLimits.MaxBulk} are allowed."));
+            {
+                faults.Add("body", $"the array holds {count} tasks; from 1 to {TaskLimits.MaxBulk} are allowed");
+                faults.ThrowIfAny();
+            }
+
             tasks = new NewTask[count];
             var i = 0;
             foreach (var item in root.EnumerateArray())
             {
-                tasks[i] = ReadOne(item, i, caller, defaultTimeoutMs, now, faults);
-                i++;
+                faults.Enter("tasks", i);
+                tasks[i++] = item.ValueKind == JsonValueKind.Object ? ReadOne(item, caller, defaultTimeoutMs, now, faults) : NoTask(faults, "");
             }
         }
         else
         {
-            tasks = [ReadOne(root, -1, caller, defaultTimeoutMs, now, faults)];
+            tasks = [root.ValueKind == JsonValueKind.Object ? ReadOne(root, caller, defaultTimeoutMs, now, faults) : NoTask(faults, "body")];
         }
 
         faults.ThrowIfAny();
         return tasks;
     }
 
-    private static NewTask ReadOne(JsonElement root, int index, string caller, long defaultTimeoutMs, long now, Faults faults)
+    private static NewTask NoTask(Faults faults, string field)
+    {
+        faults.Add(field, "must be a JSON object");
+        return new NewTask { Spec = new TaskSpec { Title = "" } };
+    }
+
+    private static NewTask ReadOne(JsonElement root, string caller, long defaultTimeoutMs, long now, Faults faults)
     {
         var before = faults.Count;
-        string Path(string member) => index < 0 ? member : $"tasks[{index}].{member}";
-
-        if (root.ValueKind != JsonValueKind.Object)
-        {
-            faults.Add(index < 0 ? "body" : $"tasks[{index}]", "must be a JSON object");
-            return new NewTask { Spec = new TaskSpec { Title = "" } };
-        }
-
         string? title = null, description = null, scope = null, owner = null, submitter = null, session = null, key = null;
         string[] required = [], preferred = [];
         Events.JsonBytes? labels = null, context = null, estimate = null;
@@ -72,97 +71,98 @@ internal static class TaskReader
         foreach (var member in root.EnumerateObject())
         {
             var value = member.Value;
-            if (value.ValueKind == JsonValueKind.Null)
-            {
-                // Given as "none" by clients that write every member they know.
-                if (!Known.Contains(member.Name, StringComparer.Ordinal))
-                    Unknown(member.Name);
-                continue;
-            }
+            var name = Known.Of(member);
 
-            switch (member.Name)
+            // Given as "none" by clients that write every member they know.
+            if (value.ValueKind == JsonValueKind.Null && Known.Has(name))
+                continue;
+
+            switch (name)
             {
                 case "id":
-                    id = faults.Id(value, Path("id"));
+                    id = faults.Id(value, "id");
                     break;
                 case "title":
-                    title = faults.Text(value, Path("title"), TaskLimits.MaxTitle);
+                    title = faults.Text(value, "title", TaskLimits.MaxTitle);
                     break;
                 case "description":
-                    description = faults.Text(value, Path("description"), TaskLimits.MaxDescription, multiline: true, allowEmpty: true);
+                    description = faults.Text(value, "description", TaskLimits.MaxDescription, multiline: true, allowEmpty: true);
                     break;
                 case "scope":
-                    scope = faults.Text(value, Path("scope"), TaskLimits.MaxName);
+                    scope = faults.Text(value, "scope", TaskLimits.MaxName)?.Trim();
                     break;
                 case "required_capabilities":
-                    required = faults.Names(value, Path("required_capabilities"), TaskLimits.MaxCapabilities);
+                    required = faults.Names(value, "required_capabilities", TaskLimits.MaxCapabilities);
                     break;
                 case "preferred_capabilities":
-                    preferred = faults.Names(value, Path("preferred_capabilities"), TaskLimits.MaxCapabilities);
+                    preferred = faults.Names(value, "preferred_capabilities", TaskLimits.MaxCapabilities);
                     break;
                 case "labels":
-                    labels = faults.Labels(value, Path("labels"));
+                    labels = faults.Labels(value, "labels");
                     break;
                 case "owner":
-                    owner = faults.Text(value, Path("owner"), TaskLimits.MaxName);
+                    owner = faults.Text(value, "owner", TaskLimits.MaxName);
                     break;
                 case "submitter":
-                    submitter = faults.Text(value, Path("submitter"), TaskLimits.MaxName);
+                    submitter = faults.Text(value, "submitter", TaskLimits.MaxName);
                     break;
                 case "session":
-                    session = faults.Text(value, Path("session"), TaskLimits.MaxName);
+                    session = faults.Text(value, "session", TaskLimits.MaxName);
                     break;
                 case "priority":
-                    priority = Priority(value, Path("priority"), faults);
+                    priority = Priority(value, "priority", faults);
                     break;
                 case "context":
-                    context = faults.Object(value, Path("context"));
+                    context = faults.Object(value, "context");
                     break;
                 case "estimate":
-                    estimate = faults.Object(value, Path("estimate"));
+                    estimate = faults.Object(value, "estimate");
                     break;
                 case "timeout_ms":
-                    timeout = faults.Number(value, Path("timeout_ms"), 1, TaskLimits.MaxTimeoutMs);
+                    timeout = faults.Number(value, "timeout_ms", 1, TaskLimits.MaxTimeoutMs);
                     break;
                 case "max_retries":
-                    retries = (int)faults.Number(value, Path("max_retries"), 0, TaskLimits.MaxRetries);
+                    retries = (int)faults.Number(value, "max_retries", 0, TaskLimits.MaxRetries);
                     break;
                 case "run_at":
-                    runAt = faults.Time(value, Path("run_at"));
+                    runAt = faults.Time(value, "run_at");
                     break;
                 case "deadline":
-                    deadline = faults.Time(value, Path("deadline"));
+                    deadline = faults.Time(value, "deadline");
                     break;
                 case "depends_on":
-                    dependsOn = Ids(value, Path("depends_on"), faults);
+                    dependsOn = faults.Ids(value, "depends_on", TaskLimits.MaxDependencies);
                     break;
                 case "parent_id":
-                    parent = faults.Id(value, Path("parent_id"));
+                    parent = faults.Id(value, "parent_id");
                     break;
                 case "idempotency_key":
-                    key = faults.Text(value, Path("idempotency_key"), TaskLimits.MaxName);
+                    key = faults.Text(value, "idempotency_key", TaskLimits.MaxName);
                     break;
                 case "requester":
                     if (value.ValueKind != JsonValueKind.String || !value.ValueEquals(caller))
-                        faults.Add(Path("requester"), "is the caller; leave it out", value);
+                        faults.Add("requester", "is the caller; leave it out", value);
                     break;
                 default:
-                    Unknown(member.Name);
+                    if (KeptByBroker.Contains(name, StringComparer.Ordinal))
+                        faults.Add(name, "is kept by the broker and can't be given");
+                    else
+                        faults.Unknown(name, Known.All);
                     break;
             }
         }
 
-        if (title is null && !root.TryGetProperty("title", out _))
-            faults.Add(Path("title"), "is required");
+        if (title is null && (!root.TryGetProperty("title", out var given) || given.ValueKind == JsonValueKind.Null))
+            faults.Add("title", "is required");
         if (deadline <= now)
-            faults.Add(Path("deadline"), "has passed already");
+            faults.Add("deadline", "has passed already");
         if (runAt is not null && deadline <= runAt)
-            faults.Add(Path("deadline"), "must come after run_at");
+            faults.Add("deadline", "must come after run_at");
         if (id is not null && dependsOn.Contains(id.Value))
-            faults.Add(Path("depends_on"), "a task can't wait for itself: the dependencies go round in a circle");
+            faults.Add("depends_on", "a task can't wait for itself: the dependencies go round in a circle");
 
         if (scope is not null && !required.Contains(scope, StringComparer.OrdinalIgnoreCase))
-            required = [.. required, scope.Trim()];
+            required = [.. required, scope];
         var task = new NewTask
         {
             Id = id,
@@ -190,14 +190,6 @@ internal static class TaskReader
             Parent = parent,
         };
         return key is null || faults.Count > before ? task : task with { BodyHash = Hash(task) };
-
-        void Unknown(string name)
-        {
-            if (KeptByBroker.Contains(name, StringComparer.Ordinal))
-                faults.Add(Path(name), "is kept by the broker and can't be given");
-            else
-                Faults.Unknown(faults, index < 0 ? "" : $"tasks[{index}].", name, Known);
-        }
     }
 
     public static byte Priority(JsonElement value, string field, Faults faults)
@@ -219,25 +211,6 @@ internal static class TaskReader
                 faults.Add(field, "must be a whole number from 0 to 10, or critical, high, normal, medium or low", value);
                 return 0;
         }
-    }
-
-    private static TaskId[] Ids(JsonElement value, string field, Faults faults)
-    {
-        if (value.ValueKind != JsonValueKind.Array || value.GetArrayLength() > TaskLimits.MaxDependencies)
-        {
-            faults.Add(field, $"must be an array of at most {TaskLimits.MaxDependencies} task ids");
-            return [];
-        }
-
-        var ids = new List<TaskId>(value.GetArrayLength());
-        var index = 0;
-        foreach (var item in value.EnumerateArray())
-        {
-            if (faults.Id(item, $"{field}[{index++}]") is { } id && !ids.Contains(id))
-                ids.Add(id);
-        }
-
-        return [.. ids];
     }
 
     // Two requests are the same when all their members are: written in one fixed order, whatever order they came in.

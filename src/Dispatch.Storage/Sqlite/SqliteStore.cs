@@ -34,6 +34,7 @@ public sealed class SqliteStore : IStore
     /// <exception cref="StoreException">Another broker holds it, or it can't be used; the message says what to do.</exception>
     public static SqliteStore Open(SqliteStoreOptions options, TimeProvider clock)
     {
+        options.Check();
         options = options with { Path = Resolve(options.Path) };
         var brokerLock = TakeLock(options.Path);
         try
@@ -55,6 +56,7 @@ public sealed class SqliteStore : IStore
     /// <exception cref="StoreException">It isn't there or can't be read; told by the first read, except that it is missing.</exception>
     public static SqliteStore OpenForReading(SqliteStoreOptions options)
     {
+        options.Check();
         options = options with { Path = Resolve(options.Path) };
         if (!File.Exists(options.Path))
             throw new StoreException(StoreFault.Unavailable, $"There is no store at {options.Path}. It is made when the broker starts.");

@@ -10,16 +10,18 @@ internal sealed class WriteAheadLog
 {
     private const int FrameHeader = 24;
 
-    /// <summary>A log this many times the usual length has readers that never let it start over: then we wait for them a little.</summary>
+    /// <summary>A log this many times the usual length has readers that never let it start over: then we wait for them a little, now and again.</summary>
     private const int Overlong = 16;
 
-    private static readonly TimeSpan PatienceWithReaders = TimeSpan.FromMilliseconds(100);
+    private const int NowAndAgain = 4;
+
+    private static readonly TimeSpan PatienceWithReaders = TimeSpan.FromMilliseconds(25);
     private static readonly TimeSpan PatienceWithWriters = TimeSpan.FromSeconds(5);
 
     private readonly SqliteConnection connection;
     private readonly int stride;
     private int handled;
-    private int overlongHandled;
+    private int waitedAt;
     private int emptiedAt = -1;
 
     internal WriteAheadLog(SqliteConnection connection, int checkpointKiB)
@@ -37,16 +39,16 @@ internal sealed class WriteAheadLog
         // A log that has become shorter has started over.
         var frames = connection.LogFrames;
         if (frames < handled)
-            (handled, overlongHandled) = (0, 0);
+            (handled, waitedAt) = (0, 0);
         if (frames - handled < stride)
             return;
 
         handled = frames;
         connection.Checkpoint(CheckpointMode.Passive);
-        if (frames - overlongHandled < stride * Overlong)
+        if (frames < stride * Overlong || frames - waitedAt < stride * NowAndAgain)
             return;
 
-        overlongHandled = frames;
+        waitedAt = frames;
         connection.SetBusyTimeout(PatienceWithReaders);
         connection.Checkpoint(CheckpointMode.Truncate);
         connection.SetBusyTimeout(PatienceWithWriters);
@@ -60,6 +62,6 @@ internal sealed class WriteAheadLog
         var result = connection.Checkpoint(CheckpointMode.Truncate);
         connection.SetBusyTimeout(PatienceWithWriters);
         if (!result.IsBusy)
-            (emptiedAt, handled, overlongHandled) = (commits, 0, 0);
+            (emptiedAt, handled, waitedAt) = (commits, 0, 0);
     }
 }

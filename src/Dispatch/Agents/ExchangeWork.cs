@@ -85,9 +85,10 @@ public sealed record ExchangeWork(
     {
         var revoked = new List<Revocation>(agent.Revocations);
         agent.Revocations.Clear();
-        foreach (var held in Holding)
+        // An answer that told of it may have been lost, so what the worker believes is compared with each exchange; when the same
+        // exchange goes on after waiting, what it said it holds may be out of date.
+        foreach (var held in Resumed ? [] : Holding)
         {
-            // An answer that told of it may have been lost, so what the worker believes is compared each time.
             var task = state.Tasks.Find(held.Task)?.Task;
             if (task is not null && task.IsHeldBy(Id, held.Attempt))
                 continue;

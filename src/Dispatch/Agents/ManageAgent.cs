@@ -71,11 +71,12 @@ public sealed record DrainAgent(string Id, bool Drain) : Command<AgentView?>
 /// The agent's connection dropped: what it has not started goes back, and it gets nothing until its next sign of life. What runs
 /// stays with it while its lease lasts. Answers how many tasks went back.
 /// </summary>
-public sealed record ReturnUnstarted(string Id) : Command<int>
+/// <param name="SilentMs">Nothing happens when it showed a sign of life within so many milliseconds: it is back in another way.</param>
+public sealed record ReturnUnstarted(string Id, long SilentMs = 0) : Command<int>
 {
     public override int Decide(State state, Decision decision)
     {
-        if (state.Agents.Find(Id) is not { } entry)
+        if (state.Agents.Find(Id) is not { } entry || state.Elapsed - entry.SeenAt < SilentMs)
             return 0;
 
         entry.Disconnected = true;
@@ -118,12 +119,19 @@ public sealed record FindAgent(string Id) : Command<AgentView?>
     public override AgentView? Decide(State state, Decision decision) => state.Agents.Find(Id) is { } entry ? AgentView.Of(entry) : null;
 }
 
-/// <summary>What an agent holds, oldest first; null: no such agent.</summary>
-public sealed record ListHeld(string Id) : Command<IReadOnlyList<GrantedTask>?>
+/// <summary>What an agent holds; null: no such agent.</summary>
+public sealed record ListHeld(string Id) : Command<HeldTasks?>
 {
-    public override IReadOnlyList<GrantedTask>? Decide(State state, Decision decision) =>
-        state.Agents.Find(Id) is { } entry ? Presence.InOrder(entry).Select(held => new GrantedTask(held.Task, held.Spec)).ToArray() : null;
+    public override HeldTasks? Decide(State state, Decision decision) => state.Agents.Find(Id) is { } entry
+        ? new HeldTasks(
+            Presence.InOrder(entry).Select(held => new GrantedTask(held.Task, held.Spec)).ToArray(),
+            state.Now + state.Options.LeaseMs - (state.Elapsed - entry.SeenAt))
+        : null;
 }
+
+/// <param name="Tasks">Oldest first.</param>
+/// <param name="LeaseExpiresAt">Unix milliseconds.</param>
+public sealed record HeldTasks(IReadOnlyList<GrantedTask> Tasks, long LeaseExpiresAt);
 
 /// <param name="Spec">Null when it is not in memory: the store has it.</param>
 public readonly record struct GrantedTask(WorkTask Task, TaskSpec? Spec);

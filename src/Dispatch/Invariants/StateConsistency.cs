@@ -109,9 +109,6 @@ internal sealed class StateConsistency
         Demand(agent.Agent.Status != AgentStatus.Offline || agent.Held.Count == 0, $"agent {id} is offline and holds {agent.Held.Count} tasks");
         Demand(agent.Held.TrueForAll(task => task.Delivered || task.Task.Status != TaskState.Assigned || agent.Undelivered.Contains(task)), $"agent {id} will not be told of a task it holds");
 
-        // It is cut down when it is added to, so it may stand at what was right for the most the agent has held since.
-        Demand(agent.Undelivered.Count <= (2 * Math.Max(agent.Held.Count, agent.Agent.MaxConcurrent)) + 17, $"agent {id} is owed {agent.Undelivered.Count} tasks");
-
         var free = Matcher.WhyNot(agent) == WaitReason.None;
         Demand(free == (agent.Tier >= 0), $"agent {id} is {(free ? "" : "not ")}free and stands in tier {agent.Tier}");
         for (var tier = 0; tier < Matcher.Availability.Length; tier++)

@@ -154,15 +154,12 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
             spec = stored.Spec;
         }
 
-        // All that was asked for but priority and deadline, which may have been changed since.
         var same = string.Equals(known.Requester, requester, StringComparison.Ordinal)
             && spec == task.Spec
             && known.Needs.Is(task.Required, task.Preferred, task.Owner)
             && string.Equals(known.Session, task.Session, StringComparison.Ordinal)
-            && known.TimeoutMs == task.TimeoutMs
-            && known.MaxRetries == task.MaxRetries
-            && known.RunAt == (task.RunAt ?? 0)
-            && known.Parent == (task.Parent ?? default)
+            && (known.Priority, known.TimeoutMs, known.MaxRetries) == (task.Priority, task.TimeoutMs, task.MaxRetries)
+            && (known.RunAt, known.Deadline, known.Parent) == (task.RunAt ?? 0, task.Deadline ?? 0, task.Parent ?? default)
             && known.DependsOn.AsSpan().SequenceEqual(task.DependsOn);
         return (known.Id, same ? null : new SubmitOutcome.IdTaken(index, known.Id));
     }

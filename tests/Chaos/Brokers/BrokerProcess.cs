@@ -19,16 +19,16 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(5);
-    private readonly Lock _log = new();
-    private readonly CancellationTokenSource _died = new();
-    private Process? _process;
-    private volatile bool _mayEnd = true;
+    private readonly Lock logging = new();
+    private readonly CancellationTokenSource died = new();
+    private Process? current;
+    private volatile bool mayEnd = true;
 
     /// <summary>Cancelled when the broker was ready and ends without having been told to.</summary>
-    public CancellationToken Died => _died.Token;
+    public CancellationToken Died => died.Token;
 
     /// <summary>How a broker ended that ended by itself.</summary>
-    public string Epitaph => $"The broker ended by itself with {_process?.ExitCode}: {Tail()}";
+    public string Epitaph => $"The broker ended by itself with {current?.ExitCode}: {Tail()}";
 
     /// <summary>Starts it and returns how long it took until it said that it is ready.</summary>
     /// <exception cref="BrokerException">It ended or was not ready within 30 s.</exception>
@@ -45,7 +45,7 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
             await Task.Delay(Look, cancel);
         }
 
-        _mayEnd = false;
+        mayEnd = false;
         if (process.HasExited)
             throw new BrokerException(Epitaph);
         return Stopwatch.GetElapsedTime(began);
@@ -64,24 +64,24 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     /// <exception cref="BrokerException">It had ended by itself before.</exception>
     public async Task KillAsync(CancellationToken cancel)
     {
-        var process = _process ?? throw new InvalidOperationException("Not started.");
+        var process = current ?? throw new InvalidOperationException("Not started.");
         if (process.HasExited)
             throw new BrokerException(Epitaph);
-        _mayEnd = true;
+        mayEnd = true;
         process.Kill();
         await process.WaitForExitAsync(cancel);
         process.Dispose();
-        _process = null;
+        current = null;
     }
 
     /// <summary>SIGTERM, as an operator stops it; kills it when it does not end.</summary>
     /// <exception cref="BrokerException">It took longer than 15 s, or ended with another code than 0.</exception>
     public async Task StopAsync(CancellationToken cancel)
     {
-        var process = _process ?? throw new InvalidOperationException("Not started.");
+        var process = current ?? throw new InvalidOperationException("Not started.");
         if (process.HasExited)
             throw new BrokerException(Epitaph);
-        _mayEnd = true;
+        mayEnd = true;
         // Our own child that has not been waited for, so the number can't be another's by now.
         if (SendSignal(process.Id, 15) != 0)
             throw new BrokerException("The broker could not be asked to stop.");
@@ -103,9 +103,9 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     /// <summary>Whatever happened, no broker of this run is left.</summary>
     public void Dispose()
     {
-        if (_process is not { } process)
+        if (current is not { } process)
             return;
-        _mayEnd = true;
+        mayEnd = true;
         if (!process.HasExited)
         {
             process.Kill();
@@ -113,7 +113,7 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
         }
 
         process.Dispose();
-        _process = null;
+        current = null;
     }
 
     private Process Launch()
@@ -124,7 +124,7 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
             start.Environment["DISPATCH_TEST_BUG"] = bug;
 
         var process = Process.Start(start) ?? throw new BrokerException($"{dispatch} did not start.");
-        _process = process;
+        current = process;
         process.OutputDataReceived += (_, line) => Log(line.Data);
         process.ErrorDataReceived += (_, line) => Log(line.Data);
         process.BeginOutputReadLine();
@@ -133,8 +133,8 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
         process.Exited += (_, _) =>
         {
             // The event of a broker that was killed can come late.
-            if (!_mayEnd && ReferenceEquals(_process, process))
-                _died.Cancel();
+            if (!mayEnd && ReferenceEquals(current, process))
+                died.Cancel();
         };
         return process;
     }
@@ -170,13 +170,13 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     {
         if (line is null)
             return;
-        lock (_log)
+        lock (logging)
             File.AppendAllText(directory.BrokerLog, line + Environment.NewLine);
     }
 
     private string Tail()
     {
-        lock (_log)
+        lock (logging)
             return File.Exists(directory.BrokerLog) ? string.Join(" | ", File.ReadLines(directory.BrokerLog).TakeLast(8)) : "it said nothing";
     }
 

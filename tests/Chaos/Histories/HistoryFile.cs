@@ -5,9 +5,9 @@ namespace Dispatch.Chaos.Histories;
 /// <summary>Microseconds since the run began.</summary>
 public sealed class RunClock
 {
-    private readonly long _began = Stopwatch.GetTimestamp();
+    private readonly long began = Stopwatch.GetTimestamp();
 
-    public long NowUs => (long)Stopwatch.GetElapsedTime(_began).TotalMicroseconds;
+    public long NowUs => (long)Stopwatch.GetElapsedTime(began).TotalMicroseconds;
 }
 
 /// <summary>
@@ -16,15 +16,15 @@ public sealed class RunClock
 /// </summary>
 public sealed class HistoryFile(string actor, string directory, RunClock clock) : IDisposable
 {
-    private readonly StreamWriter _writer = new(Path.Combine(directory, actor + ".jsonl")) { AutoFlush = true };
-    private int _operations;
+    private readonly StreamWriter writer = new(Path.Combine(directory, actor + ".jsonl")) { AutoFlush = true };
+    private int operations;
 
     public string Actor => actor;
 
     /// <summary>Writes the invocation and returns its operation id.</summary>
     public string Invoke(Invocation what)
     {
-        var op = $"{actor}.{++_operations}";
+        var op = $"{actor}.{++operations}";
         Write(new HistoryLine(op, actor, clock.NowUs, Phase.Invoke, Invocation: what));
         return op;
     }
@@ -36,7 +36,7 @@ public sealed class HistoryFile(string actor, string directory, RunClock clock) 
 
     public void Unknown(string op, string code) => Write(new HistoryLine(op, actor, clock.NowUs, Phase.Unknown, Code: code));
 
-    public void Dispose() => _writer.Dispose();
+    public void Dispose() => writer.Dispose();
 
-    private void Write(HistoryLine line) => _writer.WriteLine(line.ToJson());
+    private void Write(HistoryLine line) => writer.WriteLine(line.ToJson());
 }

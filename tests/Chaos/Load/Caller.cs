@@ -20,11 +20,11 @@ public sealed record Performed(Phase End, Answer? Answer, string Code)
 /// <summary>Performs operations in the name of one actor and writes each into its history, before and after.</summary>
 public sealed class Caller(string actor, int port, HistoryFile history) : IDisposable
 {
-    private readonly Line _line = new(port);
+    private readonly Line line = new(port);
 
     public string Actor => actor;
 
-    public Task ConnectAsync(CancellationToken cancel) => _line.ConnectAsync(cancel);
+    public Task ConnectAsync(CancellationToken cancel) => line.ConnectAsync(cancel);
 
     /// <summary>Invokes, sends and writes down the answer.</summary>
     /// <param name="request">Method, path, and the rest as it goes over the wire.</param>
@@ -34,9 +34,9 @@ public sealed class Caller(string actor, int port, HistoryFile history) : IDispo
     /// </exception>
     public async Task<Performed> PerformAsync(Invocation what, Sending request, Func<Reply, Answer> read, CancellationToken cancel)
     {
-        await _line.ConnectAsync(cancel);
+        await line.ConnectAsync(cancel);
         var op = history.Invoke(what);
-        var reply = await _line.SendAsync(request.As(actor, op), Line.Patience + request.Wait, cancel);
+        var reply = await line.SendAsync(request.As(actor, op), Line.Patience + request.Wait, cancel);
         if (reply is null)
         {
             history.Unknown(op, "no_answer");
@@ -63,15 +63,15 @@ public sealed class Caller(string actor, int port, HistoryFile history) : IDispo
     /// <summary>Invokes, sends, and hangs up before the answer.</summary>
     public async Task HangUpAsync(Invocation what, Sending request, TimeSpan after, CancellationToken cancel)
     {
-        await _line.ConnectAsync(cancel);
+        await line.ConnectAsync(cancel);
         var op = history.Invoke(what);
-        await _line.HangUpAsync(request.As(actor, op), after, cancel);
+        await line.HangUpAsync(request.As(actor, op), after, cancel);
         history.Unknown(op, "hung_up");
     }
 
     public void Dispose()
     {
-        _line.Dispose();
+        line.Dispose();
         history.Dispose();
     }
 

@@ -13,11 +13,11 @@ namespace Dispatch.Chaos.Load;
 public sealed class Client(Caller caller, Random random, TaskBudget budget, Action<string> acknowledged)
 {
     private const int Memory = 400;
-    private readonly OrderBook _orders = new(caller.Actor, random);
-    private readonly Queue<Order> _unsettled = [];
-    private readonly List<Order> _settled = [];
-    private readonly List<string> _mine = [];
-    private readonly List<string> _undone = [];
+    private readonly OrderBook orders = new(caller.Actor, random);
+    private readonly Queue<Order> unsettled = [];
+    private readonly List<Order> settled = [];
+    private readonly List<string> mine = [];
+    private readonly List<string> undone = [];
 
     /// <param name="stop">Ends the loop between two operations.</param>
     /// <param name="cancel">Ends it at once.</param>
@@ -33,19 +33,19 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
 
     private Task ActAsync(CancellationToken cancel)
     {
-        if (_unsettled.Count > 0 && random.Next(2) == 0)
-            return SubmitAsync(_unsettled.Dequeue(), cancel);
+        if (unsettled.Count > 0 && random.Next(2) == 0)
+            return SubmitAsync(unsettled.Dequeue(), cancel);
         return random.Next(100) switch
         {
-            < 40 => SubmitNewAsync(_orders.Single(_mine), hangUp: false, cancel),
-            < 48 => SubmitNewAsync(_orders.Bulk(_mine), hangUp: false, cancel),
-            < 51 => SubmitNewAsync(_orders.Single(_mine), hangUp: true, cancel),
-            < 56 when _settled.Count > 0 => SubmitAsync(Pick(_settled), cancel),
-            < 58 when _settled.Count > 0 => ForgeAsync(cancel),
-            < 68 when _mine.Count > 0 => CancelAsync(Pick(_mine), cancel),
-            < 76 when _undone.Count > 0 => RetryAsync(cancel),
-            _ when _mine.Count > 0 => LookAsync(Pick(_mine), cancel),
-            _ => SubmitNewAsync(_orders.Single(_mine), hangUp: false, cancel),
+            < 40 => SubmitNewAsync(orders.Single(mine), hangUp: false, cancel),
+            < 48 => SubmitNewAsync(orders.Bulk(mine), hangUp: false, cancel),
+            < 51 => SubmitNewAsync(orders.Single(mine), hangUp: true, cancel),
+            < 56 when settled.Count > 0 => SubmitAsync(Pick(settled), cancel),
+            < 58 when settled.Count > 0 => ForgeAsync(cancel),
+            < 68 when mine.Count > 0 => CancelAsync(Pick(mine), cancel),
+            < 76 when undone.Count > 0 => RetryAsync(cancel),
+            _ when mine.Count > 0 => LookAsync(Pick(mine), cancel),
+            _ => SubmitNewAsync(orders.Single(mine), hangUp: false, cancel),
         };
     }
 
@@ -53,8 +53,8 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
     {
         if (!budget.TryTake(order.What.Tasks.Count))
         {
-            if (_mine.Count > 0)
-                await LookAsync(Pick(_mine), cancel);
+            if (mine.Count > 0)
+                await LookAsync(Pick(mine), cancel);
         }
         else if (hangUp)
         {
@@ -75,11 +75,11 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
             foreach (var id in answer.Ids)
             {
                 acknowledged(id);
-                Remember(_mine, id);
+                Remember(mine, id);
             }
 
             if (order.IsRepeatable)
-                Remember(_settled, order);
+                Remember(settled, order);
         }
         else
         {
@@ -89,9 +89,9 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
 
     private async Task ForgeAsync(CancellationToken cancel)
     {
-        if (Pick(_settled).What.Tasks.FirstOrDefault(task => task.Key is not null) is not { } original)
+        if (Pick(settled).What.Tasks.FirstOrDefault(task => task.Key is not null) is not { } original)
             return;
-        var order = _orders.Forged(original);
+        var order = orders.Forged(original);
         await caller.PerformAsync(order.What, To(order), reply => ReadSubmitted(order, reply), cancel);
     }
 
@@ -100,14 +100,14 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
         var body = new JsonObject { ["status"] = TaskStatus.Cancelled };
         var done = await caller.PerformAsync(new Invocation.Cancel(task), new Sending("PATCH", "/api/v1/tasks/" + task, body), ReadSeen, cancel);
         if (done.IsOk)
-            Remember(_undone, task);
+            Remember(undone, task);
     }
 
     private async Task RetryAsync(CancellationToken cancel)
     {
-        var at = random.Next(_undone.Count);
-        var task = _undone[at];
-        _undone.RemoveAt(at);
+        var at = random.Next(undone.Count);
+        var task = undone[at];
+        undone.RemoveAt(at);
         await caller.PerformAsync(new Invocation.Retry(task), new Sending("POST", $"/api/v1/tasks/{task}/retry"), ReadSeen, cancel);
     }
 
@@ -115,14 +115,14 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
     {
         var done = await caller.PerformAsync(new Invocation.Look(task), new Sending("GET", "/api/v1/tasks/" + task), ReadSeen, cancel);
         if (done.Answer is Answer.Seen { Task: { IsFinal: true, Status: not TaskStatus.Completed } })
-            Remember(_undone, task);
+            Remember(undone, task);
     }
 
     /// <summary>Without a key or an id a repeat would be a second task, so such a one is left alone.</summary>
     private void Unsettle(Order order)
     {
         if (order.IsRepeatable)
-            _unsettled.Enqueue(order);
+            unsettled.Enqueue(order);
     }
 
     private T Pick<T>(List<T> from) => from[random.Next(from.Count)];

@@ -6,15 +6,15 @@ namespace Dispatch.Chaos.Load;
 /// <summary>All clients and workers of a run.</summary>
 public sealed class Crowd : IDisposable
 {
-    private readonly List<Caller> _callers = [];
-    private readonly List<Client> _clients = [];
-    private readonly List<Worker> _workers = [];
-    private readonly List<Task> _submitting = [];
-    private readonly List<Task> _working = [];
-    private readonly CancellationTokenSource _stopClients = new();
-    private readonly CancellationTokenSource _stopWorkers = new();
-    private readonly ConcurrentQueue<string> _acknowledged = new();
-    private TaskCompletionSource? _next;
+    private readonly List<Caller> callers = [];
+    private readonly List<Client> clients = [];
+    private readonly List<Worker> workers = [];
+    private readonly List<Task> submitting = [];
+    private readonly List<Task> working = [];
+    private readonly CancellationTokenSource stopClients = new();
+    private readonly CancellationTokenSource stopWorkers = new();
+    private readonly ConcurrentQueue<string> acknowledged = new();
+    private TaskCompletionSource? next;
 
     /// <param name="histories">Directory of the actors' files.</param>
     /// <param name="leaseMs">The broker's lease.</param>
@@ -22,18 +22,18 @@ public sealed class Crowd : IDisposable
     {
         var random = new Random(options.Seed);
         for (var number = 1; number <= options.Clients; number++)
-            _clients.Add(new Client(Join($"client-{number}"), new Random(random.Next()), Budget, Acknowledge));
+            clients.Add(new Client(Join($"client-{number}"), new Random(random.Next()), Budget, Acknowledge));
         for (var number = 1; number <= options.Workers; number++)
         {
             // The first two share out the capabilities; the others have both, except every fourth, which has none.
             IReadOnlyList<string> capabilities = number <= 2 ? [OrderBook.Capabilities[number - 1]] : number % 4 == 0 ? [] : OrderBook.Capabilities;
-            _workers.Add(new Worker(Join($"worker-{number}"), capabilities, NameToBorrow(number, options.Workers), leaseMs, new Random(random.Next()), clock));
+            workers.Add(new Worker(Join($"worker-{number}"), capabilities, NameToBorrow(number, options.Workers), leaseMs, new Random(random.Next()), clock));
         }
 
         Caller Join(string name)
         {
             var caller = new Caller(name, port, new HistoryFile(name, histories, clock));
-            _callers.Add(caller);
+            callers.Add(caller);
             return caller;
         }
     }
@@ -41,19 +41,19 @@ public sealed class Crowd : IDisposable
     public TaskBudget Budget { get; } = new();
 
     /// <summary>What ended an actor, if one ended by itself; null while all go on.</summary>
-    public Exception? Fault => _submitting.Concat(_working).FirstOrDefault(actor => actor.IsFaulted)?.Exception?.InnerException;
+    public Exception? Fault => submitting.Concat(working).FirstOrDefault(actor => actor.IsFaulted)?.Exception?.InnerException;
 
     public void Start(CancellationToken cancel)
     {
-        _submitting.AddRange(_clients.Select(client => client.RunAsync(_stopClients.Token, cancel)));
-        _working.AddRange(_workers.Select(worker => worker.RunAsync(_stopWorkers.Token, cancel)));
+        submitting.AddRange(clients.Select(client => client.RunAsync(stopClients.Token, cancel)));
+        working.AddRange(workers.Select(worker => worker.RunAsync(stopWorkers.Token, cancel)));
     }
 
     /// <summary>The ids acknowledged since the last call, oldest first.</summary>
     public IReadOnlyList<string> TakeAcknowledged()
     {
         var taken = new List<string>();
-        while (_acknowledged.TryDequeue(out var id))
+        while (acknowledged.TryDequeue(out var id))
             taken.Add(id);
         return taken;
     }
@@ -62,38 +62,38 @@ public sealed class Crowd : IDisposable
     /// Completes as soon as the next task has been acknowledged and its client has written that down. What awaits it goes on
     /// within microseconds: it is then that an acknowledgement that came too early does harm.
     /// </summary>
-    public Task NextAcknowledgementAsync() => (_next = new TaskCompletionSource()).Task;
+    public Task NextAcknowledgementAsync() => (next = new TaskCompletionSource()).Task;
 
     /// <summary>Every second worker stops speaking for longer than a lease.</summary>
     public void FallSilent()
     {
-        foreach (var worker in _workers.Where((_, index) => index % 2 == 0))
+        foreach (var worker in workers.Where((_, index) => index % 2 == 0))
             worker.FallSilent();
     }
 
     /// <summary>No more is submitted, and the workers do nothing but their work.</summary>
     public async Task CalmAsync()
     {
-        await _stopClients.CancelAsync();
-        foreach (var worker in _workers)
+        await stopClients.CancelAsync();
+        foreach (var worker in workers)
             worker.BeHonest();
-        await Task.WhenAll(_submitting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(submitting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     /// <summary>Nobody says anything any more. What went wrong with an actor stays in <see cref="Fault"/>.</summary>
     public async Task StopAsync()
     {
         await CalmAsync();
-        await _stopWorkers.CancelAsync();
-        await Task.WhenAll(_working).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        foreach (var caller in _callers)
+        await stopWorkers.CancelAsync();
+        await Task.WhenAll(working).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var caller in callers)
             caller.Dispose();
     }
 
     private void Acknowledge(string id)
     {
-        _acknowledged.Enqueue(id);
-        Interlocked.Exchange(ref _next, null)?.TrySetResult();
+        acknowledged.Enqueue(id);
+        Interlocked.Exchange(ref next, null)?.TrySetResult();
     }
 
     /// <summary>
@@ -105,7 +105,7 @@ public sealed class Crowd : IDisposable
 
     public void Dispose()
     {
-        _stopClients.Dispose();
-        _stopWorkers.Dispose();
+        stopClients.Dispose();
+        stopWorkers.Dispose();
     }
 }

@@ -18,7 +18,7 @@ public sealed class OrderBook(string client, Random random)
     /// <summary>A worker holds one of these or both.</summary>
     public static readonly IReadOnlyList<string> Capabilities = ["alpha", "beta"];
 
-    private int _tokens;
+    private int tokens;
 
     /// <param name="known">Ids of acknowledged tasks that it may wait for.</param>
     public Order Single(IReadOnlyList<string> known)
@@ -54,7 +54,7 @@ public sealed class OrderBook(string client, Random random)
 
     private (NewTask Task, JsonObject Body) Draw(Naming naming, IReadOnlyList<string> dependsOn)
     {
-        var token = $"{client}:{++_tokens}";
+        var token = $"{client}:{++tokens}";
         var task = new NewTask(
             token, naming == Naming.Key ? "key-" + token : null, naming == Naming.Id ? DrawId() : null, dependsOn, MaxRetries: random.Next(4));
         var body = new JsonObject

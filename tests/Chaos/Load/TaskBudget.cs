@@ -4,14 +4,14 @@ namespace Dispatch.Chaos.Load;
 public sealed class TaskBudget
 {
     private const int Cap = 2_000;
-    private int _left;
+    private int left;
 
     public void Add(int tasks)
     {
         int before;
         do
-            before = Volatile.Read(ref _left);
-        while (Interlocked.CompareExchange(ref _left, Math.Min(Cap, before + tasks), before) != before);
+            before = Volatile.Read(ref left);
+        while (Interlocked.CompareExchange(ref left, Math.Min(Cap, before + tasks), before) != before);
     }
 
     public bool TryTake(int tasks)
@@ -19,11 +19,11 @@ public sealed class TaskBudget
         int before;
         do
         {
-            before = Volatile.Read(ref _left);
+            before = Volatile.Read(ref left);
             if (before < tasks)
                 return false;
         }
-        while (Interlocked.CompareExchange(ref _left, before - tasks, before) != before);
+        while (Interlocked.CompareExchange(ref left, before - tasks, before) != before);
         return true;
     }
 }

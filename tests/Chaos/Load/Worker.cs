@@ -14,26 +14,26 @@ namespace Dispatch.Chaos.Load;
 public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, string other, int leaseMs, Random random, RunClock clock)
 {
     private const int MaxConcurrent = 32;
-    private readonly Dictionary<Grant, Held> _held = [];
-    private bool _joined;
-    private int _results;
-    private volatile bool _isHonest;
-    private volatile bool _isToFallSilent;
+    private readonly Dictionary<Grant, Held> inHand = [];
+    private bool joined;
+    private int results;
+    private volatile bool isHonest;
+    private volatile bool isToFallSilent;
 
     /// <summary>From now on it only does its work, so that what waits gets done.</summary>
-    public void BeHonest() => _isHonest = true;
+    public void BeHonest() => isHonest = true;
 
     /// <summary>As soon as it holds work it makes no call for longer than a lease, and then reports as if nothing had been.</summary>
-    public void FallSilent() => _isToFallSilent = true;
+    public void FallSilent() => isToFallSilent = true;
 
     /// <inheritdoc cref="Client.RunAsync"/>
     public async Task RunAsync(CancellationToken stop, CancellationToken cancel)
     {
         while (!stop.IsCancellationRequested)
         {
-            if (!_joined)
+            if (!joined)
                 await JoinAsync(cancel);
-            else if (_isHonest)
+            else if (isHonest)
                 await ExchangeAsync(cancel);
             else
                 await ActAsync(cancel);
@@ -42,9 +42,9 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
 
     private async Task ActAsync(CancellationToken cancel)
     {
-        if (_isToFallSilent && _held.Count > 0)
+        if (isToFallSilent && inHand.Count > 0)
         {
-            _isToFallSilent = false;
+            isToFallSilent = false;
             await Task.Delay(leaseMs + 400, cancel);
         }
 
@@ -53,8 +53,8 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
             < 25 => HangUpAsync(cancel),
             < 50 => AskForHoldingsAsync(cancel),
             < 54 => LeaveAsync(cancel),
-            < 300 when _held.Count > 0 => PostAsync(PickHeld(), cancel),
-            < 340 when _held.Count > 0 => LieAsync(PickHeld(), cancel),
+            < 300 when inHand.Count > 0 => PostAsync(PickHeld(), cancel),
+            < 340 when inHand.Count > 0 => LieAsync(PickHeld(), cancel),
             _ => ExchangeAsync(cancel),
         });
     }
@@ -68,7 +68,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
         };
         var done = await caller.PerformAsync(
             new Invocation.Join(), new Sending("PUT", "/api/v1/agents/" + caller.Actor, body), _ => new Answer.Done(), cancel);
-        _joined = done.IsOk;
+        joined = done.IsOk;
     }
 
     /// <summary>Leaves with work in its hands, comes back, and reports on it: all of that work was taken back when it left.</summary>
@@ -76,14 +76,14 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
     {
         var done = await caller.PerformAsync(
             new Invocation.Leave(), new Sending("DELETE", "/api/v1/agents/" + caller.Actor), _ => new Answer.Done(), cancel);
-        _joined = false;
+        joined = false;
         if (!done.IsOk)
             return;
 
         await JoinAsync(cancel);
-        foreach (var held in _held.Values.Where(held => !held.MayHaveEnded).Take(3).ToList())
+        foreach (var held in inHand.Values.Where(held => !held.MayHaveEnded).Take(3).ToList())
             await SendPostAsync(Completion(caller.Actor, held.Grant.Task, held.Grant.Attempt), cancel);
-        _held.Clear();
+        inHand.Clear();
     }
 
     private async Task AskForHoldingsAsync(CancellationToken cancel)
@@ -94,7 +94,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
         if (done.Answer is Answer.Exchanged answer)
             Accept(answer.Grants, timeoutMs: 1_000);
         else if (done.End == Phase.Refused)
-            _joined = false;
+            joined = false;
     }
 
     private async Task ExchangeAsync(CancellationToken cancel)
@@ -115,7 +115,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
             for (var index = 0; index < reports.Count; index++)
                 Settle(reports[index], answer.Statuses[index] is "accepted" or "unchanged");
             foreach (var grant in cancelled)
-                _held.Remove(grant);
+                inHand.Remove(grant);
             Accept(answer.Grants, longest);
         }
         else if (done.End == Phase.Unknown)
@@ -124,7 +124,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
         }
         else if (!done.IsLater)
         {
-            _joined = false;
+            joined = false;
         }
     }
 
@@ -184,8 +184,8 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
         var body = new JsonObject();
         if (reports.Count > 0)
             body["reports"] = new JsonArray([.. reports.Select(ToJson)]);
-        if (_isHonest || random.Next(10) < 7)
-            body["holding"] = new JsonArray([.. _held.Keys.Select(grant => new JsonObject { ["task_id"] = grant.Task, ["attempt"] = grant.Attempt })]);
+        if (isHonest || random.Next(10) < 7)
+            body["holding"] = new JsonArray([.. inHand.Keys.Select(grant => new JsonObject { ["task_id"] = grant.Task, ["attempt"] = grant.Attempt })]);
         return new Sending("POST", $"/api/v1/agents/{caller.Actor}/work?max={max ?? random.Next(1, 21)}&wait_ms={waitMs}", body)
         {
             Wait = TimeSpan.FromMilliseconds(waitMs),
@@ -212,9 +212,9 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
     private List<Report> DrawReports()
     {
         var reports = new List<Report>();
-        foreach (var held in _held.Values.ToList())
+        foreach (var held in inHand.Values.ToList())
         {
-            if (_isHonest)
+            if (isHonest)
                 (held.Plan, held.ReadyAtUs) = (Plan.Complete, 0);
             if (held.ReadyAtUs <= clock.NowUs)
                 reports.Add(held.End(caller.Actor));
@@ -234,18 +234,18 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
     private void Settle(Report report, bool accepted)
     {
         var grant = new Grant(report.Task, report.Attempt);
-        if (!_held.TryGetValue(grant, out var held))
+        if (!inHand.TryGetValue(grant, out var held))
             return;
         held.IsStarted = true;
         if (!accepted || report.Outcome is not ("started" or "progress") || held.Plan == Plan.Abandon)
-            _held.Remove(grant);
+            inHand.Remove(grant);
     }
 
     private void Doubt(IEnumerable<Report> reports)
     {
         foreach (var report in reports.Where(report => report.Outcome is not ("started" or "progress")))
         {
-            if (_held.TryGetValue(new Grant(report.Task, report.Attempt), out var held))
+            if (inHand.TryGetValue(new Grant(report.Task, report.Attempt), out var held))
                 held.MayHaveEnded = true;
         }
     }
@@ -253,7 +253,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
     /// <summary>Takes work in hand. What it holds already was only delivered again.</summary>
     private void Accept(IEnumerable<Grant> grants, int timeoutMs)
     {
-        foreach (var grant in grants.Where(grant => !_held.ContainsKey(grant)))
+        foreach (var grant in grants.Where(grant => !inHand.ContainsKey(grant)))
         {
             var plan = random.Next(100) switch
             {
@@ -270,15 +270,15 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
                 Plan.Abandon => long.MaxValue / 2,
                 _ => random.Next(30_000),
             };
-            _held.Add(grant, new Held(grant, plan, clock.NowUs + workUs, NewResult()));
+            inHand.Add(grant, new Held(grant, plan, clock.NowUs + workUs, NewResult()));
         }
     }
 
     private int DrawWait(List<Report> reports) => reports.Count > 0 || random.Next(4) == 0 ? 0 : random.Next(20, 200);
 
-    private string NewResult() => $"{caller.Actor}:{++_results}";
+    private string NewResult() => $"{caller.Actor}:{++results}";
 
-    private Held PickHeld() => _held.Values.ElementAt(random.Next(_held.Count));
+    private Held PickHeld() => inHand.Values.ElementAt(random.Next(inHand.Count));
 
     private static Answer.Exchanged ReadExchanged(JsonElement json, IReadOnlyList<Report> reports)
     {

@@ -11,12 +11,12 @@ namespace Dispatch.Chaos.Wire;
 /// </summary>
 public sealed class BrokerConnection : IDisposable
 {
-    private readonly Socket _socket;
-    private byte[] _buffer = new byte[16 * 1024];
-    private int _start;
-    private int _end;
+    private readonly Socket socket;
+    private byte[] buffer = new byte[16 * 1024];
+    private int first;
+    private int past;
 
-    private BrokerConnection(Socket socket) => _socket = socket;
+    private BrokerConnection(Socket socket) => this.socket = socket;
 
     /// <summary>False once the other side is gone or an answer went missing: the next request needs a new connection.</summary>
     public bool IsUsable { get; private set; } = true;
@@ -43,7 +43,7 @@ public sealed class BrokerConnection : IDisposable
     }
 
     /// <summary>Looks, without waiting, whether the other side has closed since the last answer.</summary>
-    public bool LooksAlive() => IsUsable && !_socket.Poll(0, SelectMode.SelectRead);
+    public bool LooksAlive() => IsUsable && !socket.Poll(0, SelectMode.SelectRead);
 
     /// <summary>Sends and waits for the whole answer. Null: it may have been done or not.</summary>
     /// <param name="patience">After this long without an answer the connection is closed.</param>
@@ -85,7 +85,7 @@ public sealed class BrokerConnection : IDisposable
     public void Dispose()
     {
         IsUsable = false;
-        _socket.Dispose();
+        socket.Dispose();
     }
 
     private static byte[] Compose(Request request)
@@ -110,7 +110,7 @@ public sealed class BrokerConnection : IDisposable
     private async Task SendAllAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancel)
     {
         while (bytes.Length > 0)
-            bytes = bytes[await _socket.SendAsync(bytes, cancel)..];
+            bytes = bytes[await socket.SendAsync(bytes, cancel)..];
     }
 
     private async Task<Reply> ReadReplyAsync(CancellationToken cancel)
@@ -173,16 +173,16 @@ public sealed class BrokerConnection : IDisposable
         var searched = 0;
         while (true)
         {
-            var feed = _buffer.AsSpan(_start + searched, _end - _start - searched).IndexOf((byte)'\n');
+            var feed = buffer.AsSpan(first + searched, past - first - searched).IndexOf((byte)'\n');
             if (feed >= 0)
             {
                 var length = searched + feed;
-                var line = Encoding.ASCII.GetString(_buffer, _start, length).TrimEnd('\r');
-                _start += length + 1;
+                var line = Encoding.ASCII.GetString(buffer, first, length).TrimEnd('\r');
+                first += length + 1;
                 return line;
             }
 
-            searched = _end - _start;
+            searched = past - first;
             await FillAsync(cancel);
         }
     }
@@ -190,12 +190,12 @@ public sealed class BrokerConnection : IDisposable
     private async Task<byte[]> ReadExactlyAsync(int count, CancellationToken cancel)
     {
         var bytes = new byte[count];
-        var have = Math.Min(count, _end - _start);
-        _buffer.AsSpan(_start, have).CopyTo(bytes);
-        _start += have;
+        var have = Math.Min(count, past - first);
+        buffer.AsSpan(first, have).CopyTo(bytes);
+        first += have;
         while (have < count)
         {
-            var read = await _socket.ReceiveAsync(bytes.AsMemory(have), cancel);
+            var read = await socket.ReceiveAsync(bytes.AsMemory(have), cancel);
             if (read == 0)
                 throw new IOException("The answer ended early.");
             have += read;
@@ -206,18 +206,18 @@ public sealed class BrokerConnection : IDisposable
 
     private async Task FillAsync(CancellationToken cancel)
     {
-        if (_start > 0)
+        if (first > 0)
         {
-            _buffer.AsSpan(_start, _end - _start).CopyTo(_buffer);
-            _end -= _start;
-            _start = 0;
+            buffer.AsSpan(first, past - first).CopyTo(buffer);
+            past -= first;
+            first = 0;
         }
 
-        if (_end == _buffer.Length)
-            Array.Resize(ref _buffer, _buffer.Length * 2);
-        var read = await _socket.ReceiveAsync(_buffer.AsMemory(_end), cancel);
+        if (past == buffer.Length)
+            Array.Resize(ref buffer, buffer.Length * 2);
+        var read = await socket.ReceiveAsync(buffer.AsMemory(past), cancel);
         if (read == 0)
             throw new IOException("The connection ended.");
-        _end += read;
+        past += read;
     }
 }

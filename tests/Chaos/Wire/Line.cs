@@ -8,7 +8,7 @@ public sealed class Line(int port) : IDisposable
 
     private static readonly TimeSpan Knock = TimeSpan.FromMilliseconds(10);
 
-    private BrokerConnection? _connection;
+    private BrokerConnection? connection;
 
     /// <summary>
     /// Returns once somebody listens. Called before an operation is written down: an operation that could not be sent
@@ -16,10 +16,10 @@ public sealed class Line(int port) : IDisposable
     /// </summary>
     public async Task ConnectAsync(CancellationToken cancel)
     {
-        if (_connection is { } open && open.LooksAlive())
+        if (connection is { } open && open.LooksAlive())
             return;
-        _connection?.Dispose();
-        while ((_connection = await BrokerConnection.TryOpenAsync(port, cancel)) is null)
+        connection?.Dispose();
+        while ((connection = await BrokerConnection.TryOpenAsync(port, cancel)) is null)
             await Task.Delay(Knock, cancel);
     }
 
@@ -28,11 +28,11 @@ public sealed class Line(int port) : IDisposable
 
     /// <inheritdoc cref="BrokerConnection.SendAsync"/>
     public Task<Reply?> SendAsync(Request request, TimeSpan patience, CancellationToken cancel) =>
-        _connection is { IsUsable: true } open ? open.SendAsync(request, patience, cancel) : throw new InvalidOperationException("Not connected.");
+        connection is { IsUsable: true } open ? open.SendAsync(request, patience, cancel) : throw new InvalidOperationException("Not connected.");
 
     /// <inheritdoc cref="BrokerConnection.SendAndHangUpAsync"/>
     public Task HangUpAsync(Request request, TimeSpan after, CancellationToken cancel) =>
-        _connection is { IsUsable: true } open ? open.SendAndHangUpAsync(request, after, cancel) : throw new InvalidOperationException("Not connected.");
+        connection is { IsUsable: true } open ? open.SendAndHangUpAsync(request, after, cancel) : throw new InvalidOperationException("Not connected.");
 
-    public void Dispose() => _connection?.Dispose();
+    public void Dispose() => connection?.Dispose();
 }

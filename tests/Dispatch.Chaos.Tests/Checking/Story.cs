@@ -9,14 +9,14 @@ namespace Dispatch.Chaos.Tests.Checking;
 /// </summary>
 public sealed class Story
 {
-    private readonly List<HistoryLine> _lines = [];
-    private readonly List<FinalTask> _tasks = [];
-    private long _now;
-    private long _sequence;
+    private readonly List<HistoryLine> lines = [];
+    private readonly List<FinalTask> kept = [];
+    private long now;
+    private long sequence;
 
     public bool IsDrained { get; set; } = true;
 
-    public IReadOnlyList<Finding> Judge() => HistoryChecker.Check(new History(_lines), new Snapshot(_tasks, IsDrained));
+    public IReadOnlyList<Finding> Judge() => HistoryChecker.Check(new History(lines), new Snapshot(kept, IsDrained));
 
     /// <summary>Each task's id is its token.</summary>
     public void Submit(Phase end, params NewTask[] tasks) =>
@@ -48,9 +48,9 @@ public sealed class Story
 
     public void Tell(string actor, Invocation what, Phase end, Answer? answer, string? code = null)
     {
-        var op = $"{actor}.{++_now}";
-        _lines.Add(new HistoryLine(op, actor, _now, Phase.Invoke, Invocation: what));
-        _lines.Add(new HistoryLine(op, actor, ++_now, end, Answer: end == Phase.Ok ? answer : null, Code: end == Phase.Ok ? null : code));
+        var op = $"{actor}.{++now}";
+        lines.Add(new HistoryLine(op, actor, now, Phase.Invoke, Invocation: what));
+        lines.Add(new HistoryLine(op, actor, ++now, end, Answer: end == Phase.Ok ? answer : null, Code: end == Phase.Ok ? null : code));
     }
 
     /// <summary>The broker holds this task. Attempts are told as <c>worker-1:failed</c>, in order; the history follows from them.</summary>
@@ -73,21 +73,21 @@ public sealed class Story
         if (status == TaskStatus.Cancelled)
             events.Add(Event("task.cancelled"));
         var held = new FinalTask(task, task, status, null, ended.Count, maxRetries, result, dependsOn ?? [], ended, events);
-        _tasks.Add(held);
+        kept.Add(held);
         return held;
     }
 
     /// <summary>Puts another in the place of a held task.</summary>
     public void Change(string task, Func<FinalTask, FinalTask> change)
     {
-        var at = _tasks.FindIndex(held => held.Id == task);
-        _tasks[at] = change(_tasks[at]);
+        var at = kept.FindIndex(held => held.Id == task);
+        kept[at] = change(kept[at]);
     }
 
-    public void Forget(string task) => _tasks.RemoveAll(held => held.Id == task);
+    public void Forget(string task) => kept.RemoveAll(held => held.Id == task);
 
-    public void HoldAlso(FinalTask task) => _tasks.Add(task);
+    public void HoldAlso(FinalTask task) => kept.Add(task);
 
     public TaskEvent Event(string type, int? attempt = null, string? agent = null, bool isManual = false) =>
-        new(++_sequence, type, attempt, agent, isManual);
+        new(++sequence, type, attempt, agent, isManual);
 }

@@ -4,22 +4,22 @@ namespace Dispatch.Chaos.Tests.Histories;
 
 public sealed class HistoryTests : IDisposable
 {
-    private readonly string _directory = Directory.CreateTempSubdirectory("dispatch-history-").FullName;
+    private readonly string directory = Directory.CreateTempSubdirectory("dispatch-history-").FullName;
 
-    public void Dispose() => Directory.Delete(_directory, recursive: true);
+    public void Dispose() => Directory.Delete(directory, recursive: true);
 
     [Fact]
     public void What_is_written_is_read_back()
     {
         var submit = new Invocation.Submit([new NewTask("client:1", "key", "id", ["other"], MaxRetries: 3)], MustBeRefused: true);
         var exchange = new Invocation.Exchange([new Report("worker", "id", 2, "failed", null, MustBeRefused: true, Retryable: false)]);
-        using (var file = new HistoryFile("client", _directory, new RunClock()))
+        using (var file = new HistoryFile("client", directory, new RunClock()))
         {
             file.Ok(file.Invoke(submit), new Answer.Submitted(["id"], Existed: true));
             file.Refused(file.Invoke(exchange), "busy");
         }
 
-        var operations = History.Read(_directory).Operations;
+        var operations = History.Read(directory).Operations;
 
         Assert.Equal(["client.1", "client.2"], operations.Select(operation => operation.Id));
         Assert.Equivalent(submit, operations[0].Invocation, strict: true);
@@ -31,10 +31,10 @@ public sealed class HistoryTests : IDisposable
     [Fact]
     public void An_invocation_without_an_answer_is_unknown_and_never_over()
     {
-        using (var file = new HistoryFile("client", _directory, new RunClock()))
+        using (var file = new HistoryFile("client", directory, new RunClock()))
             file.Invoke(new Invocation.Cancel("id"));
 
-        var operation = Assert.Single(History.Read(_directory).Operations);
+        var operation = Assert.Single(History.Read(directory).Operations);
 
         Assert.Equal((Phase.Unknown, long.MaxValue), (operation.End, operation.ReturnedAt));
     }
@@ -42,12 +42,12 @@ public sealed class HistoryTests : IDisposable
     [Fact]
     public void A_torn_last_line_is_dropped()
     {
-        using (var file = new HistoryFile("client", _directory, new RunClock()))
+        using (var file = new HistoryFile("client", directory, new RunClock()))
             file.Ok(file.Invoke(new Invocation.Cancel("id")), new Answer.Done());
-        var path = Path.Combine(_directory, "client.jsonl");
+        var path = Path.Combine(directory, "client.jsonl");
         File.WriteAllText(path, File.ReadAllText(path)[..^5]);
 
-        Assert.Equal(Phase.Unknown, Assert.Single(History.Read(_directory).Operations).End);
+        Assert.Equal(Phase.Unknown, Assert.Single(History.Read(directory).Operations).End);
     }
 
     [Fact]

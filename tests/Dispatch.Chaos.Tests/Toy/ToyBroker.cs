@@ -20,17 +20,17 @@ namespace Dispatch.Chaos.Tests.Toy;
 public sealed class ToyBroker : IDisposable
 {
     private const int LossMs = 25;
-    private readonly Lock _turn = new();
-    private readonly ToyState _state;
-    private readonly FileStream _journal;
-    private readonly MemoryStream _uncommitted = new();
-    private readonly bool _acknowledgesFirst;
+    private readonly Lock turn = new();
+    private readonly ToyState state;
+    private readonly FileStream file;
+    private readonly MemoryStream uncommitted = new();
+    private readonly bool acknowledgesFirst;
 
     private ToyBroker(string journal, string? bug)
     {
-        _acknowledgesFirst = bug == "ack-before-commit";
-        _state = Replay(journal, bug);
-        _journal = new FileStream(journal, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
+        acknowledgesFirst = bug == "ack-before-commit";
+        state = Replay(journal, bug);
+        file = new FileStream(journal, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0);
     }
 
     public static async Task<int> Main(string[] args)
@@ -47,8 +47,8 @@ public sealed class ToyBroker : IDisposable
 
     public void Dispose()
     {
-        _journal.Dispose();
-        _uncommitted.Dispose();
+        file.Dispose();
+        uncommitted.Dispose();
     }
 
     private static ToyState Replay(string journal, string? bug)
@@ -108,17 +108,17 @@ public sealed class ToyBroker : IDisposable
     {
         var attempt = int.TryParse(context.Request.Headers["X-Task-Attempt"], out var given) ? given : (int?)null;
         var max = int.TryParse(context.Request.Query["max"], out var asked) ? asked : 1;
-        lock (_turn)
+        lock (turn)
         {
             var now = DateTimeOffset.UtcNow.ToUnixTimeMilliseconds();
             if (context.Request.Method == "GET")
             {
-                _state.Advance(now);
+                state.Advance(now);
                 return Read(path, context);
             }
 
             var request = new ToyRequest(now, context.Request.Method, path, context.Request.Headers["X-Agent-ID"].ToString(), attempt, body, max);
-            var answer = _state.Handle(request);
+            var answer = state.Handle(request);
             if (answer.Status < 300)
                 Write(request);
             return answer;
@@ -133,15 +133,15 @@ public sealed class ToyBroker : IDisposable
             var statuses = context.Request.Query["status"].ToString().Split(',', StringSplitOptions.RemoveEmptyEntries);
             var limit = int.Parse(context.Request.Query["limit"].ToString());
             var from = int.TryParse(context.Request.Query["cursor"], out var cursor) ? cursor : 0;
-            var found = _state.NewestFirst.Where(task => statuses.Length == 0 || statuses.Contains(task.Status)).Skip(from).Take(limit).ToList();
+            var found = state.NewestFirst.Where(task => statuses.Length == 0 || statuses.Contains(task.Status)).Skip(from).Take(limit).ToList();
             if (found.Count == limit)
                 context.Response.Headers.Link = $"</api/v1/tasks?limit={limit}&cursor={from + limit}>; rel=\"next\"";
             return new ToyAnswer(200, new JsonArray([.. found.Select(task => task.ToJson(whole: false))]));
         }
 
         if (parts is ["agents", var agent, "tasks"])
-            return new ToyAnswer(200, _state.Holdings(agent));
-        if (_state.Find(parts[1]) is not { } task)
+            return new ToyAnswer(200, state.Holdings(agent));
+        if (state.Find(parts[1]) is not { } task)
             return ToyAnswer.Refuse(404, "task_not_found");
         return parts is [_, _, "events"] ? new ToyAnswer(200, new JsonArray([.. task.Events.Select(happened => happened.DeepClone())]))
             : new ToyAnswer(200, task.ToJson(whole: true));
@@ -150,18 +150,18 @@ public sealed class ToyBroker : IDisposable
     private void Write(ToyRequest request)
     {
         var line = JsonSerializer.SerializeToUtf8Bytes(request);
-        _uncommitted.Write(line);
-        _uncommitted.WriteByte((byte)'\n');
-        if (!_acknowledgesFirst)
+        uncommitted.Write(line);
+        uncommitted.WriteByte((byte)'\n');
+        if (!acknowledgesFirst)
             Commit();
     }
 
     private void Commit()
     {
-        lock (_turn)
+        lock (turn)
         {
-            _journal.Write(_uncommitted.GetBuffer(), 0, (int)_uncommitted.Length);
-            _uncommitted.SetLength(0);
+            file.Write(uncommitted.GetBuffer(), 0, (int)uncommitted.Length);
+            uncommitted.SetLength(0);
         }
     }
 }

@@ -18,19 +18,19 @@ public sealed record ToyAnswer(int Status, JsonNode Body)
 public sealed class ToyState(string? bug)
 {
     private const int RetryDelayMs = 50;
-    private readonly Dictionary<string, ToyTask> _tasks = [];
-    private readonly List<ToyTask> _inOrder = [];
-    private readonly SortedDictionary<int, ToyTask> _open = [];
-    private readonly Dictionary<(string Caller, string Key), ToyTask> _keys = [];
-    private readonly Dictionary<string, HashSet<string>> _agents = [];
-    private long _now;
+    private readonly Dictionary<string, ToyTask> byId = [];
+    private readonly List<ToyTask> inOrder = [];
+    private readonly SortedDictionary<int, ToyTask> live = [];
+    private readonly Dictionary<(string Caller, string Key), ToyTask> keys = [];
+    private readonly Dictionary<string, HashSet<string>> agents = [];
+    private long clock;
 
     /// <summary>Sequence of the last event.</summary>
     public long Sequence { get; private set; }
 
-    public IEnumerable<ToyTask> NewestFirst => Enumerable.Reverse(_inOrder);
+    public IEnumerable<ToyTask> NewestFirst => Enumerable.Reverse(inOrder);
 
-    public ToyTask? Find(string id) => _tasks.GetValueOrDefault(id);
+    public ToyTask? Find(string id) => byId.GetValueOrDefault(id);
 
     public ToyAnswer Handle(ToyRequest request)
     {
@@ -53,12 +53,12 @@ public sealed class ToyState(string? bug)
     /// <summary>Ends what has run too long.</summary>
     public void Advance(long now)
     {
-        _now = Math.Max(_now, now);
-        foreach (var task in _open.Values.Where(task => task.IsHeld && task.RunsOutAt <= _now).OrderBy(task => task.RunsOutAt).ThenBy(task => task.Attempt).ToList())
+        clock = Math.Max(clock, now);
+        foreach (var task in live.Values.Where(task => task.IsHeld && task.RunsOutAt <= clock).OrderBy(task => task.RunsOutAt).ThenBy(task => task.Attempt).ToList())
             Charge(task, "timeout", retryable: true, "task.timed_out", task.RunsOutAt);
     }
 
-    public JsonArray Holdings(string agent) => new([.. _open.Values.Where(task => task.IsHeld && task.Assignee == agent).Select(task => task.ToJson(whole: false))]);
+    public JsonArray Holdings(string agent) => new([.. live.Values.Where(task => task.IsHeld && task.Assignee == agent).Select(task => task.ToJson(whole: false))]);
 
     private ToyAnswer Submit(string caller, JsonNode body)
     {
@@ -78,20 +78,20 @@ public sealed class ToyState(string? bug)
 
     private ToyTask? FindSubmitted(string caller, JsonObject spec) =>
         spec["id"] is { } id ? Find(id.GetValue<string>())
-        : spec["idempotency_key"] is { } key && bug != "no-keys" ? _keys.GetValueOrDefault((caller, key.GetValue<string>()))
+        : spec["idempotency_key"] is { } key && bug != "no-keys" ? keys.GetValueOrDefault((caller, key.GetValue<string>()))
         : null;
 
     private ToyTask Create(string caller, JsonObject spec)
     {
         var id = spec["id"]?.GetValue<string>() ?? $"00000000-0000-7000-8000-{Sequence + 1:x12}";
-        var task = new ToyTask(id, _inOrder.Count, caller, spec.DeepClone().AsObject());
+        var task = new ToyTask(id, inOrder.Count, caller, spec.DeepClone().AsObject());
         if (spec["run_at"] is { } due)
             task.NotBefore = DateTimeOffset.Parse(due.GetValue<string>()).ToUnixTimeMilliseconds();
-        _tasks.Add(id, task);
-        _open.Add(_inOrder.Count, task);
-        _inOrder.Add(task);
+        byId.Add(id, task);
+        live.Add(inOrder.Count, task);
+        inOrder.Add(task);
         if (spec["idempotency_key"] is { } key)
-            _keys[(caller, key.GetValue<string>())] = task;
+            keys[(caller, key.GetValue<string>())] = task;
         Raise(task, "task.created");
         Unblock(task);
         return task;
@@ -114,7 +114,7 @@ public sealed class ToyState(string? bug)
         if (!task.IsFinal || task.Status == "completed")
             return ToyAnswer.Refuse(409, "task_state");
         task.Status = "pending";
-        _open.Add(task.Number, task);
+        live.Add(task.Number, task);
         task.RetryCount = 0;
         Raise(task, "task.retried", ("manual", true));
         Unblock(task);
@@ -143,12 +143,12 @@ public sealed class ToyState(string? bug)
             case "completed":
                 task.Result = body["result"]?.DeepClone();
                 End(task, "completed", "completed", "task.completed");
-                _open.Remove(task.Number);
-                foreach (var dependant in _open.Values.Where(other => other.Status == "blocked" && other.DependsOn.Contains(task.Id)).ToList())
+                live.Remove(task.Number);
+                foreach (var dependant in live.Values.Where(other => other.Status == "blocked" && other.DependsOn.Contains(task.Id)).ToList())
                     Unblock(dependant);
                 break;
             case "failed":
-                Charge(task, "failed", body["retryable"]?.GetValue<bool>() ?? true, "task.failed", _now);
+                Charge(task, "failed", body["retryable"]?.GetValue<bool>() ?? true, "task.failed", clock);
                 break;
             case "released":
                 End(task, "released", "pending", "task.released");
@@ -157,7 +157,7 @@ public sealed class ToyState(string? bug)
                 if (task.Status == "assigned")
                 {
                     task.Status = "running";
-                    task.StartedAt = _now;
+                    task.StartedAt = clock;
                     Raise(task, "task.started", ("attempt", attempt));
                 }
 
@@ -169,22 +169,22 @@ public sealed class ToyState(string? bug)
 
     private ToyAnswer Join(string agent, JsonNode body)
     {
-        _agents[agent] = body["capabilities"]!.AsArray().Select(name => name!.GetValue<string>()).ToHashSet();
+        agents[agent] = body["capabilities"]!.AsArray().Select(name => name!.GetValue<string>()).ToHashSet();
         return new ToyAnswer(200, new JsonObject { ["id"] = agent });
     }
 
     private ToyAnswer Leave(string agent)
     {
-        if (!_agents.Remove(agent))
+        if (!agents.Remove(agent))
             return ToyAnswer.Refuse(404, "agent_not_found");
-        foreach (var task in _open.Values.Where(task => task.IsHeld && task.Assignee == agent).ToList())
+        foreach (var task in live.Values.Where(task => task.IsHeld && task.Assignee == agent).ToList())
             End(task, "released", "pending", "task.released");
         return new ToyAnswer(200, new JsonObject { ["id"] = agent });
     }
 
     private ToyAnswer Exchange(string agent, JsonObject body, int max)
     {
-        if (!_agents.TryGetValue(agent, out var capabilities))
+        if (!agents.TryGetValue(agent, out var capabilities))
             return ToyAnswer.Refuse(404, "agent_not_found");
         var reports = body["reports"] is JsonArray sent ? sent.Select(report => report!.AsObject()).ToList() : [];
         var answers = reports.ConvertAll(report =>
@@ -200,8 +200,8 @@ public sealed class ToyState(string? bug)
         });
 
         var held = (body["holding"]?.AsArray() ?? []).Select(entry => entry!["task_id"]!.GetValue<string>()).ToHashSet();
-        var again = _open.Values.Where(task => task.Status == "assigned" && task.Assignee == agent && !held.Contains(task.Id)).Take(max).ToList();
-        var fresh = _open.Values.Where(task => task.Status == "pending" && task.NotBefore <= _now && task.Needs.All(capabilities.Contains)).Take(max - again.Count).ToList();
+        var again = live.Values.Where(task => task.Status == "assigned" && task.Assignee == agent && !held.Contains(task.Id)).Take(max).ToList();
+        var fresh = live.Values.Where(task => task.Status == "pending" && task.NotBefore <= clock && task.Needs.All(capabilities.Contains)).Take(max - again.Count).ToList();
         foreach (var task in fresh)
             Assign(task, agent);
         return new ToyAnswer(200, new JsonObject
@@ -216,7 +216,7 @@ public sealed class ToyState(string? bug)
     {
         task.Status = "assigned";
         task.Assignee = task.LastAgent = agent;
-        task.AssignedAt = _now;
+        task.AssignedAt = clock;
         task.StartedAt = 0;
         task.Attempt++;
         Raise(task, "task.assigned", ("attempt", task.Attempt), ("agent", agent));
@@ -235,7 +235,7 @@ public sealed class ToyState(string? bug)
             return;
         }
 
-        _open.Remove(task.Number);
+        live.Remove(task.Number);
         Raise(task, "task.dead_lettered");
         CancelDependants(task);
     }
@@ -258,7 +258,7 @@ public sealed class ToyState(string? bug)
     private void CancelWithDependants(ToyTask task)
     {
         // Two ways can lead to one dependant.
-        if (!_open.Remove(task.Number))
+        if (!live.Remove(task.Number))
             return;
         End(task, "cancelled", "cancelled", "task.cancelled");
         CancelDependants(task);
@@ -266,13 +266,13 @@ public sealed class ToyState(string? bug)
 
     private void CancelDependants(ToyTask task)
     {
-        foreach (var dependant in _open.Values.Where(other => other.Status == "blocked" && other.DependsOn.Contains(task.Id)).ToList())
+        foreach (var dependant in live.Values.Where(other => other.Status == "blocked" && other.DependsOn.Contains(task.Id)).ToList())
             CancelWithDependants(dependant);
     }
 
     private void Unblock(ToyTask task)
     {
-        var dependencies = task.DependsOn.Select(id => _tasks[id]).ToList();
+        var dependencies = task.DependsOn.Select(id => byId[id]).ToList();
         if (dependencies.Exists(other => other.IsFinal && other.Status != "completed"))
             CancelWithDependants(task);
         else

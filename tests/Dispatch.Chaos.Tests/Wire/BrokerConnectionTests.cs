@@ -9,13 +9,13 @@ public sealed class BrokerConnectionTests : IDisposable
 {
     private static readonly Request AnyRequest = new("POST", "/api/v1/tasks?x=1", "client", "client.7", "{}"u8.ToArray(), Attempt: 3);
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
-    private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
+    private readonly TcpListener listener = new(IPAddress.Loopback, 0);
 
-    public BrokerConnectionTests() => _listener.Start();
+    public BrokerConnectionTests() => listener.Start();
 
-    private int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
+    private int Port => ((IPEndPoint)listener.LocalEndpoint).Port;
 
-    public void Dispose() => _listener.Dispose();
+    public void Dispose() => listener.Dispose();
 
     [Fact]
     public async Task The_request_says_who_asks_and_for_which_attempt()
@@ -75,7 +75,7 @@ public sealed class BrokerConnectionTests : IDisposable
     public async Task Nobody_listening_is_told_at_once()
     {
         var port = Port;
-        _listener.Stop();
+        listener.Stop();
         Assert.Null(await BrokerConnection.TryOpenAsync(port, default));
     }
 
@@ -93,7 +93,7 @@ public sealed class BrokerConnectionTests : IDisposable
     /// <summary>Takes one request, sends the answer, and returns the request.</summary>
     private async Task<string> AnswerAsync(string answer, int sliceBytes = int.MaxValue, bool thenClose = false)
     {
-        var socket = await _listener.AcceptSocketAsync();
+        var socket = await listener.AcceptSocketAsync();
         socket.NoDelay = true;
         var request = new StringBuilder();
         var buffer = new byte[4_096];

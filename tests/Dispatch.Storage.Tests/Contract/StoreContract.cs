@@ -143,8 +143,16 @@ public abstract class StoreContract : IAsyncLifetime
         var plain = Log.Register(new Agent { Id = "a-1", Capabilities = [], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
         var rich = Log.Register(new Agent
         {
-            Id = "ä ☃", Capabilities = ["Python", "c#"], Owner = "acme", Labels = Json("{\"zone\":\"eu\"}"), MaxConcurrent = 10_000,
-            Status = AgentStatus.Sleeping, Drained = true, WakeUrl = "https://example.org/wake?a=1", RegisteredAt = 6, StatusAt = 7,
+            Id = "ä ☃",
+            Capabilities = ["Python", "c#"],
+            Owner = "acme",
+            Labels = Json("{\"zone\":\"eu\"}"),
+            MaxConcurrent = 10_000,
+            Status = AgentStatus.Sleeping,
+            Drained = true,
+            WakeUrl = "https://example.org/wake?a=1",
+            RegisteredAt = 6,
+            StatusAt = 7,
         });
         var gone = Log.Register(plain with { Id = "gone" });
         var token = Log.Keep(new AgentToken("t-1", new string('a', 64), "a-1", "laptop", 10, 99, null, 0));

@@ -300,6 +300,15 @@ public sealed class SqliteStoreOpeningTests : IDisposable
     }
 
     [Fact]
+    public void Settings_out_of_range_are_refused()
+    {
+        Assert.Throws<ArgumentOutOfRangeException>(() => SqliteStore.Open(Options with { CheckpointKiB = 63 }, TimeProvider.System));
+        Assert.Throws<ArgumentOutOfRangeException>(() => SqliteStore.Open(Options with { Readers = 65 }, TimeProvider.System));
+        Assert.Throws<ArgumentOutOfRangeException>(() => SqliteStore.OpenForReading(Options with { WriteCacheKiB = 0 }));
+        Assert.False(File.Exists(Database));
+    }
+
+    [Fact]
     public void A_directory_in_the_place_of_the_file_is_refused()
     {
         Directory.CreateDirectory(Database);

@@ -1,0 +1,229 @@
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Invariants;
+using Dispatch.Matching;
+using Dispatch.Tasks;
+using Dispatch.Tests.Support;
+
+namespace Dispatch.Tests.Invariants;
+
+/// <summary>Each rule is broken once on purpose: a rule that is never seen to fail checks nothing.</summary>
+public sealed class LogCheckerTests
+{
+    private static readonly MatchScore Why = new(1, 1, 1, 1, 0, 1, 1);
+
+    /// <summary>What is done to a legal log, and the rule that must catch it.</summary>
+    private static readonly Dictionary<string, (string Rule, Action<Script> Write)> Faults = new(StringComparer.Ordinal)
+    {
+        ["an event is missing"] = ("I-11", log => log.Skip().Create("a")),
+        ["a number comes twice"] = ("I-11", log => log.Create("a").Repeat()),
+        ["time goes back"] = ("I-24", log => log.Create("a").Wait(-1).Create("b")),
+        ["the cause comes later"] = ("I-13", log => log.Create("a", causedBy: 99)),
+        ["the chain of a subject is torn"] = ("I-13", log => log.Create("a").Assign("a", "w", 1, previous: 1)),
+        ["an id is used twice"] = ("I-3", log => log.Create("a").Create("a")),
+        ["a key is used twice"] = ("I-3", log => log.Create("a", key: "k").Create("b", key: "k")),
+        ["somebody else submits"] = ("I-2", log => log.Create("a", actor: "mallory")),
+        ["it is given while held"] = ("I-4", log => log.Create("a").Assign("a", "w", 1).Assign("a", "w", 2)),
+        ["an attempt number comes again"] = ("I-5", log => log.Create("a").Assign("a", "w", 1).Release("a", "w", 1).Assign("a", "w", 1)),
+        ["an attempt number falls"] = ("I-5", log => log.Create("a").Assign("a", "w", 2).Release("a", "w", 2).Assign("a", "w", 1)),
+        ["another agent completes"] = ("I-6", log => log.Agent("x").Create("a").Assign("a", "w", 1).Complete("a", "x", 1)),
+        ["an old attempt completes"] = ("I-6", log => log.Create("a").Assign("a", "w", 1).Release("a", "w", 1).Assign("a", "w", 2).Complete("a", "w", 1)),
+        ["another agent reports in the holder's name"] = ("I-6", log => log.Create("a").Assign("a", "w", 1).Complete("a", "w", 1, actor: "x")),
+        ["an agent that is offline completes"] = ("I-6", log => log.Create("a").Assign("a", "w", 1).Add("w", new AgentOffline(1)).Complete("a", "w", 1)),
+        ["nobody holds it"] = ("I-6", log => log.Create("a").Complete("a", "w", 1)),
+        ["a completed task is completed again"] = ("I-7", log => log.Create("a").Assign("a", "w", 1).Complete("a", "w", 1).Complete("a", "w", 1)),
+        ["a completed task is put back"] = ("I-7", log => log.Create("a").Assign("a", "w", 1).Complete("a", "w", 1).Add("a", new TaskRetried(0, 0, true))),
+        ["a cancelled task is given out"] = ("I-7", log => log.Create("a").Cancel("a").Assign("a", "w", 1)),
+        ["a dead letter retries by itself"] = ("I-7", log => log.Create("a", retries: 3).Assign("a", "w", 1).Fail("a", "w", 1).Bury("a").Add("a", new TaskRetried(1, 0, false))),
+        ["a failed attempt is followed by a cancel"] = ("I-7", log => log.Create("a").Assign("a", "w", 1).Fail("a", "w", 1).Cancel("a")),
+        ["one retry too many"] = ("I-8", log => log.Create("a", retries: 0).Assign("a", "w", 1).Fail("a", "w", 1).Add("a", new TaskRetried(1, 0, false))),
+        ["a retry is not counted"] = ("I-8", log => log.Create("a", retries: 3).Assign("a", "w", 1).Fail("a", "w", 1).Add("a", new TaskRetried(0, 0, false))),
+        ["a vanished agent is not charged"] = ("I-8", log => log.Create("a", retries: 3).Assign("a", "w", 1).Add("w", new AgentOffline(1)).Add("a", new TaskReassigned("w", 1, "gone", 0, true))),
+        ["it is given up too early"] = ("I-8", log => log.Create("a", retries: 3).Assign("a", "w", 1).Add("w", new AgentOffline(1)).Add("a", new TaskReassigned("w", 1, "gone", 0, false)).Bury("a")),
+        ["an unknown agent gets it"] = ("I-9", log => log.Create("a").Assign("a", "nobody", 1)),
+        ["an agent that is offline gets it"] = ("I-9", log => log.Add("w", new AgentOffline(1)).Create("a").Assign("a", "w", 1)),
+        ["a sleeping agent gets it"] = ("I-9", log => log.Add("w", new AgentStatusChanged(AgentStatus.Ready, AgentStatus.Sleeping)).Create("a").Assign("a", "w", 1)),
+        ["a degraded agent gets it"] = ("I-9", log => log.Add("w", new AgentStatusChanged(AgentStatus.Ready, AgentStatus.Degraded)).Create("a").Assign("a", "w", 1)),
+        ["a drained agent gets it"] = ("I-9", log => log.Add("w", new AgentDrained()).Create("a").Assign("a", "w", 1)),
+        ["an agent that left gets it"] = ("I-9", log => log.Add("w", new AgentDeregistered("left")).Create("a").Assign("a", "w", 1)),
+        ["an agent without the capability gets it"] = ("I-9", log => log.Create("a", required: ["gpu"]).Assign("a", "w", 1)),
+        ["an agent of another owner gets it"] = ("I-9", log => log.Create("a", owner: "ann").Assign("a", "w", 1)),
+        ["an agent gets more than it may hold"] = ("I-23", log => log.Agent("one", max: 1).Create("a").Create("b").Assign("a", "one", 1).Assign("b", "one", 1)),
+        ["it is given before its time"] = ("I-10", log => log.Create("a", status: TaskState.Scheduled, runAt: Script.Start + 100).Add("a", new TaskUpdated("due", TaskState.Pending, null, null))),
+        ["it is born pending before its time"] = ("I-10", log => log.Create("a", runAt: Script.Start + 100)),
+        ["it is freed before its dependency completed"] = ("I-10", log => log.Create("a").Create("b", status: TaskState.Blocked, after: "a").Add("b", new TaskUpdated("dependencies_met", TaskState.Pending, null, null))),
+        ["it is born pending before its dependency completed"] = ("I-10", log => log.Create("a").Create("b", after: "a")),
+        ["it is put back before its dependency completed"] = ("I-10", log => log.Create("a").Create("b", status: TaskState.Blocked, after: "a").Cancel("b").Add("b", new TaskRetried(0, 0, true))),
+        ["it depends on itself"] = ("I-10", log => log.Create("a", status: TaskState.Blocked, after: "a")),
+        ["it depends on what is not there"] = ("I-10", log => log.Create("a", status: TaskState.Blocked, after: "b")),
+        ["a failed attempt leads nowhere"] = ("I-13", log => log.Create("a").Assign("a", "w", 1).Fail("a", "w", 1)),
+        ["it starts twice"] = ("I-13", log => log.Create("a").Assign("a", "w", 1).Add("a", new TaskStarted("w", 1), "w").Add("a", new TaskStarted("w", 1), "w")),
+        ["it makes progress unstarted"] = ("I-13", log => log.Create("a").Assign("a", "w", 1).Add("a", new TaskProgressed("w", 1, null, null, null), "w")),
+        ["it is updated into a state it can't reach"] = ("I-13", log => log.Create("a").Add("a", new TaskUpdated("due", TaskState.Scheduled, null, null))),
+        ["it was never created"] = ("I-13", log => log.Cancel("a")),
+        ["a live task is removed"] = ("I-1", log => log.Create("a").Prune(cancelled: 0, "a")),
+        ["an unknown task is removed"] = ("I-1", log => log.Create("a").Cancel("a").Prune(cancelled: 1, "a").Prune(cancelled: 1, "a")),
+        ["a removal counts wrongly"] = ("I-13", log => log.Create("a").Cancel("a").Prune(cancelled: 2, "a")),
+        ["an agent leaves with work"] = ("I-13", log => log.Create("a").Assign("a", "w", 1).Add("w", new AgentDeregistered("left"))),
+        ["an agent changes from what it was not"] = ("I-13", log => log.Add("w", new AgentStatusChanged(AgentStatus.Busy, AgentStatus.Ready))),
+        ["an agent goes offline twice"] = ("I-13", log => log.Add("w", new AgentOffline(1)).Add("w", new AgentOffline(1))),
+        ["an agent is taken from that did not vanish"] = ("I-13", log => log.Create("a", retries: 1).Assign("a", "w", 1).Add("a", new TaskReassigned("w", 1, "gone", 1, true))),
+        ["an agent is drained twice"] = ("I-13", log => log.Add("w", new AgentDrained()).Add("w", new AgentDrained())),
+        ["an agent wakes unasked"] = ("I-13", log => log.Add("w", new AgentWoken())),
+        ["an agent that is awake is woken"] = ("I-13", log => log.Add("w", new AgentWakeRequested(Script.Id("a")))),
+        ["an unknown agent goes"] = ("I-13", log => log.Add("x", new AgentOffline(1))),
+        ["a token is revoked twice"] = ("I-13", log => log.Add("t", new TokenCreated("h", "w", null, null)).Add("t", new TokenRevoked()).Add("t", new TokenRevoked())),
+    };
+
+    public static TheoryData<string> FaultNames => [.. Faults.Keys];
+
+    [Theory]
+    [MemberData(nameof(FaultNames))]
+    public void It_finds_that(string fault)
+    {
+        var (rule, write) = Faults[fault];
+        var log = new Script().Agent("w");
+        write(log);
+
+        var found = Check(log.Events);
+
+        Assert.Contains(found, finding => ((Finding.InLog)finding).Invariant == rule);
+    }
+
+    [Fact]
+    public void It_finds_nothing_in_the_same_stories_told_rightly()
+    {
+        var log = new Script().Agent("w").Agent("one", max: 1)
+            .Create("a", key: "k", retries: 1).Assign("a", "w", 1).Fail("a", "w", 1).Add("a", new TaskRetried(1, 0, false))
+            .Assign("a", "w", 2).Fail("a", "w", 2).Bury("a").Add("a", new TaskRetried(0, 0, true))
+            .Assign("a", "one", 3).Release("a", "one", 3).Assign("a", "one", 4).Complete("a", "one", 4)
+            .Create("b", after: "a").Cancel("b").Add("b", new TaskRetried(0, 0, true))
+            .Create("d", status: TaskState.Scheduled, runAt: Script.Start + 100).Wait(100).Add("d", new TaskUpdated("due", TaskState.Pending, null, null))
+            .Assign("d", "w", 1).Add("w", new AgentOffline(1)).Add("d", new TaskReassigned("w", 1, "gone", 0, false)).Bury("d")
+            .Prune(cancelled: 0, completed: 1, "a").Create("e", key: "k");
+
+        Assert.Empty(Check(log.Events));
+    }
+
+    [Fact]
+    public async Task It_finds_nothing_in_a_log_of_the_broker()
+    {
+        var run = new CoreRun();
+        run.Register("w", "code", max: 2);
+        var first = run.Submit(CoreRun.Task("code", retries: 1));
+        run.Submit(CoreRun.Task("code", after: [first], runAt: run.Wall + 500));
+        run.Exchange("w", 5);
+        run.Fail("w", first);
+        run.Exchange("w", 5);
+        run.Complete("w", first);
+        run.Pass(CoreRun.Minute);
+
+        await run.CheckStoreAsync();
+
+        Assert.NotEmpty(run.Store.Events);
+    }
+
+    [Fact]
+    public void Whose_agents_may_take_a_task_is_only_checked_where_that_is_known()
+    {
+        var log = new Script().Agent("w").Create("a", owner: "ann").Assign("a", "w", 1);
+
+        Assert.Empty(Check(log.Events, ownerFilter: null));
+    }
+
+    private static IReadOnlyList<Finding> Check(IEnumerable<DispatchEvent> log, bool? ownerFilter = true)
+    {
+        var findings = new FindingList();
+        var checker = new LogChecker(findings, ownerFilter);
+        foreach (var happened in log)
+            checker.Check(happened);
+        checker.Finish();
+        return findings.Kept;
+    }
+
+    /// <summary>Writes a log event by event, numbered and chained rightly unless told otherwise.</summary>
+    private sealed class Script
+    {
+        public const long Start = 1_000_000;
+
+        private readonly Dictionary<string, long> last = new(StringComparer.Ordinal);
+        private readonly Dictionary<string, long> numbers = new(StringComparer.Ordinal);
+        private long now = Start;
+        private long next = 1;
+
+        public List<DispatchEvent> Events { get; } = [];
+
+        /// <summary>Tasks are named by a letter.</summary>
+        public static TaskId Id(string name) => new(new Guid(name[0], 0, 0, new byte[8]));
+
+        public Script Agent(string id, int max = 10) => Add(id, new AgentRegistered([], null, null, max, AgentStatus.Ready, null));
+
+        public Script Create(
+            string name, TaskState status = TaskState.Pending, string? key = null, int retries = 0, string? owner = null, string[]? required = null,
+            long? runAt = null, string? after = null, string actor = "alice", long causedBy = 0) => Add(
+            name,
+            new TaskCreated(
+                status, "alice", "Count", null, null, required ?? [], [], owner, null, key, null, 5, null, null, null, 1_000, retries, runAt, null,
+                after is null ? null : [Id(after)], null),
+            actor, causedBy: causedBy);
+
+        public Script Assign(string name, string agent, int attempt, long? previous = null) => Add(name, new TaskAssigned(agent, attempt, 0, Why), previous: previous);
+
+        public Script Complete(string name, string agent, int attempt, string? actor = null) => Add(name, new TaskCompleted(agent, attempt, null, null), actor ?? agent);
+
+        public Script Fail(string name, string agent, int attempt) => Add(name, new TaskFailed(agent, attempt, "broken", true, null), agent);
+
+        public Script Release(string name, string agent, int attempt) => Add(name, new TaskReleased(agent, attempt, "handed back", null), agent);
+
+        public Script Bury(string name) => Add(name, new TaskDeadLettered(TaskState.Failed, "broken"));
+
+        public Script Cancel(string name) => Add(name, new TaskCancelled("not wanted"));
+
+        public Script Prune(int cancelled, params string[] names) => Prune(cancelled, 0, names);
+
+        public Script Prune(int cancelled, int completed, params string[] names)
+        {
+            var gone = names.Select(name => numbers[Id(name).ToString()]).ToArray();
+            foreach (var name in names)
+                last.Remove(Id(name).ToString());
+            return Append("retention", new TaskPruned(gone, completed, 0, 0, cancelled), "system", 0, 0);
+        }
+
+        public Script Wait(long ms)
+        {
+            now += ms;
+            return this;
+        }
+
+        public Script Skip()
+        {
+            next++;
+            return this;
+        }
+
+        public Script Repeat()
+        {
+            Events.Add(Events[^1]);
+            return this;
+        }
+
+        public Script Add(string name, EventData data, string actor = "system", long? previous = null, long causedBy = 0)
+        {
+            var subject = data is TaskEvent ? Id(name).ToString() : name;
+            if (data is TaskCreated)
+                numbers[subject] = next;
+            var before = previous ?? last.GetValueOrDefault(subject);
+            if (data is AgentDeregistered)
+                last.Remove(subject);
+            else
+                last[subject] = next;
+            return Append(subject, data, actor, causedBy, before);
+        }
+
+        private Script Append(string subject, EventData data, string actor, long causedBy, long previous)
+        {
+            Events.Add(new DispatchEvent(next++, now, subject, null, actor, causedBy, previous, data));
+            return this;
+        }
+    }
+}

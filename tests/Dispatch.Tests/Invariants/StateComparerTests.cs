@@ -1,0 +1,265 @@
+using System.Reflection;
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Invariants;
+using Dispatch.Matching;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+using Dispatch.Tests.Support;
+
+namespace Dispatch.Tests.Invariants;
+
+/// <summary>Whatever is changed, left out or added in a table must be found. The columns are taken from the records, so that a new one is not forgotten.</summary>
+public sealed class StateComparerTests
+{
+    public static TheoryData<string> TaskMembers => Members(typeof(WorkTask));
+
+    public static TheoryData<string> SpecMembers => Members(typeof(TaskSpec));
+
+    public static TheoryData<string> AttemptMembers => Members(typeof(EndedAttempt));
+
+    public static TheoryData<string> KeyMembers => Members(typeof(IdempotencyRow));
+
+    public static TheoryData<string> AgentMembers => Members(typeof(Agent));
+
+    public static TheoryData<string> TokenMembers => Members(typeof(AgentToken));
+
+    [Fact]
+    public async Task A_store_that_was_written_by_the_broker_is_sound()
+    {
+        var report = await CheckAsync(new Mangled(Filled()));
+
+        Assert.Empty(report.Findings);
+        Assert.True(report.IsSound);
+        Assert.Equal(report.Events, report.LastSequence);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1), report.Rows);
+    }
+
+    [Theory]
+    [MemberData(nameof(TaskMembers))]
+    public Task A_changed_task_is_found(string member) => FindsAsync("tasks", new Mangled(Filled()) { Task = stored => stored with { Task = Change(stored.Task, member) } });
+
+    [Theory]
+    [MemberData(nameof(TaskMembers))]
+    public Task A_changed_task_among_those_a_broker_would_start_from_is_found(string member) =>
+        FindsAsync("live tasks", new Mangled(Filled()) { Loaded = loaded => loaded with { Tasks = [.. loaded.Tasks.Select(task => Change(task, member))] } });
+
+    [Theory]
+    [MemberData(nameof(SpecMembers))]
+    public Task A_changed_payload_is_found(string member) => FindsAsync("tasks", new Mangled(Filled()) { Task = stored => stored with { Spec = Change(stored.Spec, member) } });
+
+    [Theory]
+    [MemberData(nameof(AttemptMembers))]
+    public Task A_changed_attempt_is_found(string member) => FindsAsync("attempts", new Mangled(Filled()) { Attempt = attempt => Change(attempt, member) });
+
+    [Theory]
+    [MemberData(nameof(KeyMembers))]
+    public Task A_changed_key_is_found(string member) => FindsAsync("idempotency", new Mangled(Filled()) { Key = row => Change(row, member) });
+
+    [Theory]
+    [MemberData(nameof(AgentMembers))]
+    public Task A_changed_agent_is_found(string member) =>
+        FindsAsync("agents", new Mangled(Filled()) { Loaded = loaded => loaded with { Agents = [.. loaded.Agents.Select(agent => Change(agent, member))] } });
+
+    [Theory]
+    [MemberData(nameof(TokenMembers))]
+    public Task A_changed_token_is_found(string member) =>
+        FindsAsync("tokens", new Mangled(Filled()) { Loaded = loaded => loaded with { Tokens = [.. loaded.Tokens.Select(token => Change(token, member))] } });
+
+    [Fact]
+    public Task A_changed_result_is_found() => FindsAsync("tasks", new Mangled(Filled()) { Task = stored => stored with { Result = JsonBytes.Parse("{\"other\":1}") } });
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(5)]
+    public Task A_changed_total_is_found(int state) =>
+        FindsAsync("totals", new Mangled(Filled()) { Loaded = loaded => loaded with { Totals = [.. loaded.Totals.Select((total, i) => i == state ? total + 1 : total)] } });
+
+    [Fact]
+    public Task Another_end_of_the_log_is_found() => FindsAsync("meta", new Mangled(Filled()) { Loaded = loaded => loaded with { Sequence = loaded.Sequence - 1 } });
+
+    [Theory]
+    [InlineData("tasks")]
+    [InlineData("attempts")]
+    [InlineData("idempotency")]
+    [InlineData("agents")]
+    [InlineData("tokens")]
+    [InlineData("live tasks")]
+    public async Task A_missing_row_is_found(string table)
+    {
+        var store = new Mangled(Filled()) { Missing = table };
+
+        var report = await CheckAsync(store);
+
+        Assert.Contains(report.Findings, finding => finding is Finding.InTable { Column: "*", Found: "none" } row && row.Table == table);
+    }
+
+    [Theory]
+    [InlineData("tasks")]
+    [InlineData("attempts")]
+    [InlineData("idempotency")]
+    [InlineData("agents")]
+    [InlineData("tokens")]
+    [InlineData("live tasks")]
+    public async Task A_row_that_is_there_twice_is_found(string table)
+    {
+        var store = new Mangled(Filled()) { Doubled = table };
+
+        var report = await CheckAsync(store);
+
+        Assert.Contains(report.Findings, finding => finding is Finding.InTable { Column: "*", Found: "one" } row && row.Table == table);
+    }
+
+    [Fact]
+    public async Task What_is_wrong_is_counted_and_only_the_first_of_it_kept()
+    {
+        var findings = new FindingList(limit: 3);
+        for (var i = 0; i < 10; i++)
+            findings.Add(new Finding.Unreadable("here", "torn"));
+
+        Assert.Equal(3, findings.Kept.Count);
+        Assert.Equal(10, findings.Count);
+        await Task.CompletedTask;
+    }
+
+    [Fact]
+    public async Task A_log_that_can_not_be_folded_is_a_finding_and_ends_the_comparison()
+    {
+        var report = await CheckAsync(new Mangled(Filled()) { Event = happened => happened.Data is TaskAssigned ? happened with { Subject = Guid.Empty.ToString() } : happened });
+
+        Assert.Contains(report.Findings, finding => finding is Finding.Unreadable { Where: "log" });
+        Assert.Equal(new RowCounts(0, 0, 0, 0, 0), report.Rows);
+    }
+
+    [Fact]
+    public async Task A_row_that_can_not_be_read_is_a_finding()
+    {
+        var report = await CheckAsync(new Mangled(Filled()) { Attempt = _ => throw new StoreException(StoreFault.Corrupt, "Row 7 is torn.") });
+
+        Assert.Contains(report.Findings, finding => finding is Finding.Unreadable { Where: "store" } torn && torn.Problem.Contains("Row 7", StringComparison.Ordinal));
+    }
+
+    private static async Task FindsAsync(string table, Mangled store)
+    {
+        var report = await CheckAsync(store);
+
+        Assert.Contains(report.Findings, finding => finding is Finding.InTable row && row.Table == table);
+    }
+
+    private static Task<StoreReport> CheckAsync(IStore store) => StoreCheck.RunAsync(store, new StateOptions(), true, null, CancellationToken.None);
+
+    /// <summary>A store in which every table has rows: a task in progress, one that waits, one completed with a result, one cancelled.</summary>
+    private static MemoryStore Filled()
+    {
+        var run = new CoreRun();
+        run.Register("w", "code", max: 3);
+        run.Register("v", "other");
+        run.Run(new CreateToken("t", "hash", "w", "a name", 1_000) { ByAdmin = true });
+        var done = run.Submit(CoreRun.Task("code", key: "k", hash: "h"));
+        run.Report("w", new TaskReport.Failed(done, null, "once", true, 0, null));
+        run.Settle();
+        run.Report("w", new TaskReport.Completed(done, null, JsonBytes.Parse("{\"lines\":3}"), JsonBytes.Parse("{\"tokens\":1}")));
+        var running = run.Submit(CoreRun.Task("code", title: "Running"));
+        run.Report("w", new TaskReport.Progressed(running, null, 40, "on the way", null));
+        run.Submit(CoreRun.Task("nothing like it"));
+        run.Cancel(run.Submit(CoreRun.Task("code")));
+        return run.Store;
+    }
+
+    private static TheoryData<string> Members(Type record) =>
+        [.. record.GetProperties().Where(property => property.CanWrite).Select(property => property.Name)];
+
+    /// <summary>A copy of the record in which one member has another value.</summary>
+    private static T Change<T>(T record, string member)
+        where T : notnull
+    {
+        var copy = (T)typeof(T).GetMethod("<Clone>$")!.Invoke(record, null)!;
+        var property = typeof(T).GetProperty(member)!;
+        property.SetValue(copy, Other(property.PropertyType, property.GetValue(record)));
+        return copy;
+    }
+
+    private static object Other(Type type, object? value) => (Nullable.GetUnderlyingType(type) ?? type) switch
+    {
+        var t when t == typeof(string) => value + "!",
+        var t when t == typeof(long) => (long)(value ?? 0L) + 1,
+        var t when t == typeof(int) => (int)value! + 1,
+        var t when t == typeof(byte) => (byte)((byte)value! + 1),
+        var t when t == typeof(bool) => !(bool)value!,
+        var t when t == typeof(TaskId) => new TaskId(new Guid(1, 2, 3, new byte[8])),
+        var t when t == typeof(TaskId[]) => new[] { new TaskId(new Guid(1, 2, 3, new byte[8])) },
+        var t when t == typeof(string[]) => new[] { "other" },
+        var t when t == typeof(JsonBytes) => JsonBytes.Parse("{\"changed\":true}"),
+        var t when t == typeof(Requirement) => new RequirementPool().Get(["other"], [], null),
+        var t when t == typeof(TaskProgress) => new TaskProgress(99, "changed", null, 1),
+        var t when t == typeof(MatchScore) => new MatchScore(9, 9, 9, 9, 9, 9, 9),
+        { IsEnum: true } t => Enum.GetValues(t).Cast<object>().First(other => !other.Equals(value)),
+        var t => throw new NotSupportedException($"What is another value of {t}?"),
+    };
+
+    /// <summary>A store whose rows come out otherwise than they went in.</summary>
+    private sealed class Mangled(MemoryStore store) : IStore, IStoreAudit
+    {
+        public Func<DispatchEvent, DispatchEvent> Event { get; init; } = happened => happened;
+
+        public Func<StoredTask, StoredTask> Task { get; init; } = stored => stored;
+
+        public Func<EndedAttempt, EndedAttempt> Attempt { get; init; } = attempt => attempt;
+
+        public Func<IdempotencyRow, IdempotencyRow> Key { get; init; } = row => row;
+
+        public Func<LoadedState, LoadedState> Loaded { get; init; } = loaded => loaded;
+
+        public string? Missing { get; init; }
+
+        public string? Doubled { get; init; }
+
+        public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => System.Threading.Tasks.Task.FromResult<IStoreAudit>(this);
+
+        public IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel) => store.EventsAsync(cancel).Select(Event);
+
+        public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => Rows("tasks", store.TasksAsync(cancel).Select(Task));
+
+        public IAsyncEnumerable<EndedAttempt> AttemptsAsync(CancellationToken cancel) => Rows("attempts", store.AttemptsAsync(cancel).Select(Attempt));
+
+        public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) => Rows("idempotency", store.KeysAsync(cancel).Select(Key));
+
+        public Task<LoadedState> LoadAsync(CancellationToken cancel)
+        {
+            var loaded = Loaded(store.Loaded());
+            return System.Threading.Tasks.Task.FromResult(loaded with
+            {
+                Agents = Rows("agents", loaded.Agents), Tokens = Rows("tokens", loaded.Tokens), Tasks = Rows("live tasks", loaded.Tasks),
+            });
+        }
+
+        public Task CommitAsync(Batch batch, long epoch, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task ProbeAsync(CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<TaskSpec?>> FindSpecsAsync(IReadOnlyList<long> numbers, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<StoredTask>> ListTasksAsync(TaskQuery query, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<EndedAttempt>> ListAttemptsAsync(long taskNumber, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel) =>
+            throw new NotSupportedException();
+
+        public ValueTask DisposeAsync() => default;
+
+        private IAsyncEnumerable<T> Rows<T>(string table, IAsyncEnumerable<T> rows) =>
+            table == Missing ? rows.Skip(1) : table == Doubled ? rows.SelectMany(row => AsyncEnumerable.Repeat(row, 2)) : rows;
+
+        private IReadOnlyList<T> Rows<T>(string table, IReadOnlyList<T> rows) =>
+            table == Missing ? [.. rows.Skip(1)] : table == Doubled ? [.. rows, rows[0]] : rows;
+    }
+}

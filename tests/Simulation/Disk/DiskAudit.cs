@@ -1,0 +1,27 @@
+using Dispatch.Events;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Simulation.Disk;
+
+/// <summary>A look at a copy of the disk.</summary>
+internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
+{
+    public IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel) => disk.Events.ToAsyncEnumerable();
+
+    public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => disk.Tasks.Values.ToAsyncEnumerable();
+
+    public IAsyncEnumerable<EndedAttempt> AttemptsAsync(CancellationToken cancel) =>
+        disk.Attempts.Values.SelectMany(list => list.OrderBy(attempt => attempt.Attempt)).ToAsyncEnumerable();
+
+    public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) =>
+        disk.Keys.Values.OrderBy(key => key.TaskNumber).ToAsyncEnumerable();
+
+    public Task<LoadedState> LoadAsync(CancellationToken cancel) => Task.FromResult(Load(disk));
+
+    public ValueTask DisposeAsync() => default;
+
+    public static LoadedState Load(SimDisk disk) => new(
+        disk.Sequence, disk.Events.Count == 0 ? 0 : disk.Events[^1].Timestamp, disk.Tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal).ToArray(),
+        disk.Agents.Values.ToArray(), disk.Tokens.Values.ToArray(), [.. disk.Totals]);
+}

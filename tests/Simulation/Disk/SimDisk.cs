@@ -1,0 +1,129 @@
+using System.Buffers;
+using System.Text.Json;
+using Dispatch.Agents;
+using Dispatch.Events;
+using Dispatch.Sequencing;
+using Dispatch.Tasks;
+
+namespace Dispatch.Simulation.Disk;
+
+/// <summary>
+/// What survives a crash: the tables, as strict as a database would be about keys, and about which columns an update may change.
+/// </summary>
+internal sealed class SimDisk(bool throughJson, bool isLenient = false)
+{
+    private readonly ArrayBufferWriter<byte> buffer = new(1024);
+    private readonly Dictionary<TaskId, long> numbers = [];
+
+    public List<DispatchEvent> Events { get; private init; } = [];
+
+    public SortedDictionary<long, StoredTask> Tasks { get; private init; } = [];
+
+    public SortedDictionary<long, List<EndedAttempt>> Attempts { get; private init; } = [];
+
+    public Dictionary<IdempotencyKey, IdempotencyRow> Keys { get; private init; } = [];
+
+    public SortedDictionary<string, Agent> Agents { get; private init; } = new(StringComparer.Ordinal);
+
+    public SortedDictionary<string, AgentToken> Tokens { get; private init; } = new(StringComparer.Ordinal);
+
+    public long[] Totals { get; private set; } = new long[9];
+
+    public long Sequence => Events.Count == 0 ? 0 : Events[^1].Sequence;
+
+    public StoredTask? Find(TaskId id) => numbers.TryGetValue(id, out var number) ? Tasks[number] : null;
+
+    /// <summary>Everything as it is now, for a look that goes on while commits do.</summary>
+    public SimDisk Copy() => new(throughJson, isLenient)
+    {
+        Events = [.. Events],
+        Tasks = new(Tasks),
+        Attempts = new(Attempts.ToDictionary(pair => pair.Key, pair => pair.Value.ToList())),
+        Keys = new(Keys),
+        Agents = new(Agents, StringComparer.Ordinal),
+        Tokens = new(Tokens, StringComparer.Ordinal),
+        Totals = [.. Totals],
+    };
+
+    /// <summary>The transaction.</summary>
+    /// <returns>The events as they can be read again.</returns>
+    /// <exception cref="InvalidOperationException">The batch breaks a constraint: a fault of the core's.</exception>
+    public IReadOnlyList<DispatchEvent> Apply(Batch batch)
+    {
+        var written = new List<DispatchEvent>(batch.Events.Count);
+        foreach (var happened in batch.Events)
+        {
+            Demand(isLenient || happened.Sequence == Sequence + 1, $"event {happened.Sequence} does not follow {Sequence}");
+            var kept = throughJson ? happened with { Data = WriteAndRead(happened.Data) } : happened;
+            Events.Add(kept);
+            written.Add(kept);
+        }
+
+        foreach (var row in batch.Tasks)
+            Write(row);
+        foreach (var attempt in batch.Attempts)
+        {
+            if (!Attempts.TryGetValue(attempt.TaskNumber, out var list))
+                Attempts[attempt.TaskNumber] = list = [];
+            Demand(list.TrueForAll(known => known.Attempt != attempt.Attempt), $"attempt {attempt.Attempt} of task {attempt.TaskNumber} ends twice");
+            list.Add(attempt);
+            if (attempt.Result is { } result)
+                Tasks[attempt.TaskNumber] = Tasks[attempt.TaskNumber] with { Result = result };
+        }
+
+        foreach (var key in batch.Keys)
+            Demand(Keys.TryAdd(new IdempotencyKey(key.Caller, key.Key), key), $"key {key.Key} of {key.Caller} is used twice");
+        foreach (var agent in batch.Agents)
+            Agents[agent.Id] = agent;
+        foreach (var id in batch.RemovedAgents)
+            Agents.Remove(id);
+        foreach (var token in batch.Tokens)
+            Tokens[token.Id] = token;
+        foreach (var number in batch.PrunedTasks)
+            Remove(number);
+        Totals = [.. batch.Totals];
+        return written;
+    }
+
+    private void Write(TaskRow row)
+    {
+        var task = row.Task;
+        if (row.Change == RowChange.Insert)
+        {
+            Demand(numbers.TryAdd(task.Id, task.Number), $"task {task.Id} is inserted twice");
+            Tasks.Add(task.Number, new StoredTask(task, row.Spec ?? throw new InvalidOperationException($"Task {task.Id} is inserted without its payload."), null));
+            return;
+        }
+
+        Demand(Tasks.TryGetValue(task.Number, out var before), $"task {task.Id} ({task.Number}) is updated and is not there");
+        var known = before!.Task;
+        var same = known.Id == task.Id && known.Needs.Equals(task.Needs) && known.Requester == task.Requester && known.Session == task.Session
+            && known.Parent == task.Parent && known.DependsOn.AsSpan().SequenceEqual(task.DependsOn) && known.CreatedAt == task.CreatedAt;
+        Demand(same, $"an update of task {task.Id} changes what never changes");
+        Demand(row.Change == RowChange.State || row.Spec is not null, $"the payload of task {task.Id} is to be written and is not there");
+        Tasks[task.Number] = before with { Task = task, Spec = row.Change == RowChange.State ? before.Spec : row.Spec! };
+    }
+
+    private void Remove(long number)
+    {
+        Demand(Tasks.Remove(number, out var gone), $"task {number} is removed and is not there");
+        numbers.Remove(gone!.Task.Id);
+        Attempts.Remove(number);
+        if (gone.Spec.IdempotencyKey is { } key)
+            Keys.Remove(new IdempotencyKey(gone.Task.Requester, key));
+    }
+
+    private EventData WriteAndRead(EventData data)
+    {
+        buffer.ResetWrittenCount();
+        using (var json = new Utf8JsonWriter(buffer))
+            data.WriteJson(json);
+        return State.KindOf(data.Kind.Name).Read(buffer.WrittenSpan);
+    }
+
+    private static void Demand(bool holds, string otherwise)
+    {
+        if (!holds)
+            throw new InvalidOperationException($"The store refuses the batch: {otherwise}.");
+    }
+}

@@ -1,0 +1,3 @@
+using Dispatch.Simulation;
+
+return Command.Run(args);
