@@ -189,7 +189,7 @@ internal static class TaskReader
             DependsOn = dependsOn,
             Parent = parent,
         };
-        return key is null || faults.Count > before ? task : task with { BodyHash = Hash(task) };
+        return (key is null && id is null) || faults.Count > before ? task : task with { BodyHash = Hash(task) };
     }
 
     public static byte Priority(JsonElement value, string field, Faults faults)
