@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Dispatch.Host.Auth;
@@ -56,10 +57,10 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>This release.</summary>
     public static string Version { get; } = typeof(Broker).Assembly.GetName().Version?.ToString(3) ?? "0.0.0";
 
-    /// <summary>Where the API listens.</summary>
+    /// <summary>Where this machine reaches the API.</summary>
     public Uri Url => runningFile.Url;
 
-    /// <summary>Where /health, /ready and /metrics are.</summary>
+    /// <summary>Where this machine reaches /health, /ready and /metrics.</summary>
     public Uri OperationsUrl => runningFile.OperationsUrl;
 
     /// <summary>What the API answers to.</summary>
@@ -129,9 +130,9 @@ public sealed class Broker : IAsyncDisposable
             await app.StartAsync(cancel);
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
-            var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
+            var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
             var broker = new Broker(app, store, sequencer, housekeeping, connections, watch, runningFile, stopping);
-            broker.Announce(config, adminToken);
+            broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             return broker;
         }
@@ -183,13 +184,13 @@ public sealed class Broker : IAsyncDisposable
         await store.DisposeAsync();
     }
 
-    private void Announce(DispatchConfig config, AdminToken adminToken)
+    private void Announce(DispatchConfig config, AdminToken adminToken, Uri bound, Uri operationsBound)
     {
         if (adminToken.IsNew)
             logger.AdminTokenMade(adminToken.File!);
         foreach (var key in config.UnusedKeys())
             logger.Unused(key);
-        logger.Listening(Url.ToString(), OperationsUrl.ToString(), config.DataDirectory, Version);
+        logger.Listening(bound.ToString(), operationsBound.ToString(), config.DataDirectory, Version);
     }
 
     private static SqliteStore OpenStore(DispatchConfig config, TimeProvider clock)
@@ -231,6 +232,15 @@ public sealed class Broker : IAsyncDisposable
     {
         var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToArray();
         return (new Uri(addresses[0]), new Uri(addresses[1]));
+    }
+
+    // Bound to every address of the machine (0.0.0.0, [::]) it has none that a client could connect to; loopback is among them.
+    private static Uri Reachable(Uri bound)
+    {
+        if (!IPAddress.TryParse(bound.Host.Trim('[', ']'), out var address))
+            return bound;
+        var loopback = address.Equals(IPAddress.Any) ? IPAddress.Loopback : address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : null;
+        return loopback is null ? bound : new UriBuilder(bound) { Host = loopback.ToString() }.Uri;
     }
 
     private static BrokerStartException? Translate(Exception failure, DispatchConfig config) => failure switch
