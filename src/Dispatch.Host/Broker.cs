@@ -11,6 +11,7 @@ using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -141,11 +142,12 @@ public sealed class Broker : IAsyncDisposable
             await stopping.CancelAsync();
             if (sequencer is not null)
                 await sequencer.StopAsync(SequencerPatience);
+            var told = Translate(failure, config, app);
             if (app is not null)
                 await app.DisposeAsync();
             await store.DisposeAsync();
             stopping.Dispose();
-            throw Translate(failure, config) ?? failure;
+            throw told ?? failure;
         }
     }
 
@@ -243,18 +245,24 @@ public sealed class Broker : IAsyncDisposable
         return loopback is null ? bound : new UriBuilder(bound) { Host = loopback.ToString() }.Uri;
     }
 
-    private static BrokerStartException? Translate(Exception failure, DispatchConfig config) => failure switch
+    private static BrokerStartException? Translate(Exception failure, DispatchConfig config, WebApplication? app) => failure switch
     {
         StoreException or AdminTokenException => new BrokerStartException(failure.Message, null, failure),
-        IOException { InnerException: Microsoft.AspNetCore.Connections.AddressInUseException } or Microsoft.AspNetCore.Connections.AddressInUseException =>
-            new BrokerStartException(
-                string.Create(CultureInfo.InvariantCulture, $"Port {config.Server.Port} or {config.Server.MetricsPort} on {config.Server.Bind} is in use: {failure.Message}"),
-                "Is a broker running already? Choose other ports with --port and --metrics-port.",
-                failure),
+        IOException { InnerException: AddressInUseException } or AddressInUseException => InUse(failure, config.Server, app),
         SocketException or IOException { InnerException: SocketException } =>
             new BrokerStartException($"Can't listen on {config.Server.Bind}: {failure.Message}", "Check server.bind and the ports.", failure),
         _ => null,
     };
+
+    // Kestrel takes the ports in order and keeps a list of those it has: the API's is the first.
+    private static BrokerStartException InUse(Exception failure, ServerSettings server, WebApplication? app)
+    {
+        var (port, flag) = app?.Urls.Count > 0 ? (server.MetricsPort, "--metrics-port") : (server.Port, "--port");
+        return new BrokerStartException(
+            string.Create(CultureInfo.InvariantCulture, $"Port {port} on {server.Bind} is in use."),
+            $"Is a broker running already? Choose another port with {flag}.",
+            failure);
+    }
 }
 
 /// <summary>broker.json in the data directory: where the running broker is. Written when it is ready, removed when it stops.</summary>

@@ -1,7 +1,10 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json;
 using Dispatch.Api.Tests.Support;
+using Dispatch.Host;
 using Dispatch.Host.Configuration;
+using Microsoft.Extensions.Logging;
 
 namespace Dispatch.Api.Tests.Running;
 
@@ -22,5 +25,29 @@ public sealed class AddressTests
         (await broker.Admin.GetAsync("/api/v1/stats")).Expect(200);
         using var http = new HttpClient();
         Assert.Equal(HttpStatusCode.OK, (await http.GetAsync(told.Text("metrics_url") + "/ready")).StatusCode);
+    }
+
+    [Theory]
+    [InlineData(true, "--port")]
+    [InlineData(false, "--metrics-port")]
+    public async Task A_port_in_use_is_named_and_no_stack_is_logged(bool api, string flag)
+    {
+        using var directory = new TemporaryDirectory();
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        var taken = ((IPEndPoint)other.LocalEndpoint).Port;
+        var config = new DispatchConfig
+        {
+            Server = new ServerSettings { Port = api ? taken : 0, MetricsPort = api ? 0 : taken },
+            Database = new DatabaseSettings { Url = $"sqlite://{directory.Path}/dispatch.db" },
+            Logging = new LoggingSettings { Level = LogLevel.Debug },
+        };
+        using var log = new MemoryStream();
+
+        var refusal = await Assert.ThrowsAsync<BrokerStartException>(() => Broker.StartAsync(config, TimeProvider.System, CancellationToken.None, log));
+
+        Assert.Equal($"Port {taken} on 127.0.0.1 is in use.", refusal.Message);
+        Assert.EndsWith($"with {flag}.", refusal.Next, StringComparison.Ordinal);
+        Assert.DoesNotContain("AddressInUse", System.Text.Encoding.UTF8.GetString(log.ToArray()), StringComparison.Ordinal);
     }
 }
