@@ -27,7 +27,7 @@ internal sealed class Broker : ISequencerObserver
         this.universe = universe;
         context = new SimContext(universe.Scheduler);
         Clock = new SimTimeProvider(universe.Scheduler, context, universe.Wall);
-        Store = new SimStore(universe, Clock, random);
+        Store = new SimStore(universe.Machine, Clock, random);
         var loopClock = universe.Bug == Bug.TimersDie ? new SimTimeProvider(universe.Scheduler, context, universe.Wall, deafFrom: 5 * TimeSpan.TicksPerSecond) : Clock;
         sequencer = new Sequencer(Store, universe.Weather.State, universe.Weather.Loop, loopClock, random, this);
         context.Post(_ => Observe(RunAsync()), null);
@@ -112,6 +112,14 @@ internal sealed class Broker : ISequencerObserver
             universe.Reached(took >= patience.Ticks ? Situation.StoppedWithHangingStore : Situation.StoppedGracefully);
             if (pending.Exists(answer => !answer.IsCompleted))
                 universe.Fail("stop", "A caller was left without an answer when the broker had stopped.");
+
+            // A process that is slow to exit: a store that comes back by then may finish the commit it had, and no other.
+            var written = universe.Disk.Sequence;
+            var commits = universe.Commits;
+            if (took >= patience.Ticks)
+                await Task.Delay(TimeSpan.FromMinutes(1), Clock);
+            if (universe.Commits > commits + 1)
+                universe.Fail("stop", $"After the broker had stopped at event {written} it wrote {universe.Commits - commits} batches.");
             Die();
         });
     }

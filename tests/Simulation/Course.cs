@@ -11,8 +11,8 @@ internal sealed class Course(Universe universe)
     /// <summary>The storm's longest duration, should the clients never get anything done. Milliseconds.</summary>
     private const long StormMs = 900_000;
 
-    /// <summary>By when the broker must be back after the storm; a store that hung may take a minute of it. Milliseconds.</summary>
-    private const long RecoveryMs = 120_000;
+    /// <summary>By when the broker must be back after the storm; a store that hung and a process slow to exit take minutes of it. Milliseconds.</summary>
+    private const long RecoveryMs = 240_000;
 
     public async Task RunAsync()
     {

@@ -6,8 +6,6 @@ internal sealed class Nemesis(Universe universe, Random random)
     private bool isOver;
     private int freezes;
 
-    public bool DiskIsFull { get; private set; }
-
     /// <summary>True once the process has been frozen: promises about elapsed time then don't bind it.</summary>
     public bool HasFrozen => freezes > 0;
 
@@ -49,9 +47,9 @@ internal sealed class Nemesis(Universe universe, Random random)
                     await FreezeAsync();
                     break;
                 case 3 when weather.DiskFills:
-                    DiskIsFull = true;
+                    universe.Machine.DiskIsFull = true;
                     await universe.DelayAsync(random.Next(1_000));
-                    DiskIsFull = false;
+                    universe.Machine.DiskIsFull = false;
                     break;
                 case 4 when weather.ClockIsSet:
                     SetClock();

@@ -39,7 +39,7 @@ internal sealed class Universe
         Clock = new SimTimeProvider(Scheduler, Context, Wall);
         Trace = new Trace(() => Scheduler.Ticks, writer);
         Weather = Weather.Draw(Dice.Of(seed, 2), bug);
-        Disk = NewDisk();
+        Machine = new Machine(Weather, bug, Rare) { Write = Written, Refuse = Fail };
         Ledger = new Ledger(this);
         Nemesis = new Nemesis(this, Dice.Of(seed, 3));
         Edge = new Edge(this, Dice.Of(seed, 4));
@@ -63,7 +63,9 @@ internal sealed class Universe
 
     public Weather Weather { get; }
 
-    public SimDisk Disk { get; private set; }
+    public Machine Machine { get; }
+
+    public SimDisk Disk => Machine.Disk;
 
     public Trace Trace { get; }
 
@@ -88,6 +90,9 @@ internal sealed class Universe
 
     /// <summary>Tasks that somebody may name: those that were acknowledged, and those that were asked for under an id.</summary>
     public List<TaskId> Known { get; } = [];
+
+    /// <summary>Batches that reached the disk.</summary>
+    public int Commits { get; private set; }
 
     public bool HasFailed => violation is not null;
 
@@ -140,7 +145,7 @@ internal sealed class Universe
     }
 
     /// <summary>A commit reaches the disk.</summary>
-    public void Written(Batch batch)
+    private void Written(Batch batch)
     {
         if (HasFailed)
             return;
@@ -151,6 +156,7 @@ internal sealed class Universe
             var planted = Planted.Mangle(batch, Disk);
             events = Disk.Apply(planted);
             written.Add(planted);
+            Commits++;
         }
         catch (InvalidOperationException refused)
         {
@@ -170,7 +176,7 @@ internal sealed class Universe
         if (lost == 0)
             return;
         written.RemoveRange(written.Count - lost, lost);
-        Disk = NewDisk();
+        Machine.Disk = Machine.NewDisk();
         Ledger.Forget();
         log = NewLog();
         foreach (var batch in written)
@@ -183,15 +189,12 @@ internal sealed class Universe
     /// <summary>The whole store, as the doctor would check it.</summary>
     public async Task CheckStoreAsync()
     {
-        var report = await StoreCheck.RunAsync(new SimStore(this, Clock, Dice.Of(Seed, 6)), Weather.State, Weather.State.OwnerFilter, null, CancellationToken.None);
+        var report = await StoreCheck.RunAsync(new SimStore(Machine, Clock, Dice.Of(Seed, 6)), Weather.State, Weather.State.OwnerFilter, null, CancellationToken.None);
         if (!report.IsSound)
             Fail("store", string.Join("; ", report.Findings.Take(5)));
         if (report.LastSequence != Disk.Sequence)
             Fail("store", $"The check ended at event {report.LastSequence} of {Disk.Sequence}.");
     }
-
-    // With an event bug planted it is the checks that must find it, not the disk.
-    private SimDisk NewDisk() => new(Weather.ThroughJson, Bug is Bug.EventDropped or Bug.AssignedTwice);
 
     private LogChecker NewLog() => new(findings, Weather.State.OwnerFilter);
 

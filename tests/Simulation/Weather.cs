@@ -46,7 +46,6 @@ internal sealed class Weather
 
     public bool ThroughJson { get; private init; }
 
-    /// <summary>How workers and requesters behave: weights of their habits.</summary>
     public bool WorkersMisbehave { get; private init; }
 
     public bool AgentsComeAndGo { get; private init; }
@@ -82,7 +81,7 @@ internal sealed class Weather
         return new Weather
         {
             CommitMs = random.Pick([0.5, 5, 20, 150]),
-            ReadMs = random.Pick([0, 1, 10, 60]),
+            ReadMs = bug == Bug.FactsFromThePast ? 60 : random.Pick([0, 1, 10, 60]),
             NetworkMs = random.Pick([0.2, 2, 30]),
             CommitFails = Rate(0.08),
             CommitUnknownDone = bug == Bug.UnknownToldAsFailed ? 0.05 : Rate(0.06),
@@ -106,7 +105,7 @@ internal sealed class Weather
             TasksDepend = Often(),
             TasksAreScheduled = Often(),
             KeysAreUsed = bug is Bug.KeysForgotten or Bug.FactsFromThePast || Often(),
-            TasksAreRemoved = random.Chance(0.4),
+            TasksAreRemoved = bug == Bug.FactsFromThePast || random.Chance(0.4),
             PeopleInterfere = Often(),
             Workers = random.Next(1, 7),
             Requesters = random.Next(1, 5),
@@ -136,6 +135,9 @@ internal sealed class Weather
             },
         };
     }
+
+    /// <summary>A store that does what it is told, at once.</summary>
+    public static Weather Fair() => new() { ThroughJson = true, State = new StateOptions(), Loop = new SequencerOptions() };
 
     /// <summary>The storm is over: what is left of it is only time passing.</summary>
     public void Clear()

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Dispatch.Api.Tests.Support;
 using Dispatch.Api.Tests.Tasks;
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using Dispatch.Api.Tests.Support;
 
 namespace Dispatch.Api.Tests.Running;
@@ -116,7 +115,7 @@ public sealed class SmallDisk : IDisposable
     {
         try
         {
-            using var run = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            using var run = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true, UseShellExecute = false })!;
             run.StandardError.ReadToEnd();
             run.WaitForExit();
             return run.ExitCode == 0;

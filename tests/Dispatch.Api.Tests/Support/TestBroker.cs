@@ -85,7 +85,10 @@ public sealed class TestBroker : IAsyncDisposable
         var api = As(agent);
         (await api.PutAsync($"/api/v1/agents/{agent}", new Dictionary<string, object?>
         {
-            ["capabilities"] = new[] { capability }, ["max_concurrent"] = maxConcurrent, ["status"] = status, ["owner"] = owner,
+            ["capabilities"] = new[] { capability },
+            ["max_concurrent"] = maxConcurrent,
+            ["status"] = status,
+            ["owner"] = owner,
         }.Where(member => member.Value is not null).ToDictionary())).Expect(201);
         return new Worker(api, agent);
     }

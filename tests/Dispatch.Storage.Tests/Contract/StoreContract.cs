@@ -523,7 +523,8 @@ public abstract class StoreContract : IAsyncLifetime
         const int batches = 60;
         const int tasksPerBatch = 20;
         using var writing = new CancellationTokenSource();
-        var readers = Enumerable.Range(0, 3).Select(_ => Task.Run(async () =>
+        var firstLooks = Enumerable.Range(0, 3).Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).ToList();
+        var readers = firstLooks.Select(firstLook => Task.Run(async () =>
         {
             var seen = 0;
             while (!writing.IsCancellationRequested)
@@ -534,11 +535,13 @@ public abstract class StoreContract : IAsyncLifetime
                 Assert.Equal(0, tasks.Count % tasksPerBatch);
                 Assert.True(tasks.Count >= facts.AsOf, "A commit that was seen must not vanish.");
                 seen++;
+                firstLook.TrySetResult();
             }
 
             Assert.NotEqual(0, seen);
         })).ToList();
 
+        await Task.WhenAny(Task.WhenAll(firstLooks.Select(look => look.Task)), Task.WhenAny(readers));
         for (var n = 0; n < batches; n++)
         {
             for (var i = 0; i < tasksPerBatch; i++)

@@ -1,4 +1,4 @@
-using Dispatch.Agents;
+using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
@@ -168,6 +168,41 @@ public sealed class SubmitTasksTests
         Assert.False(Only(run.Try("alice", named)).IsNew);
         Assert.IsType<SubmitOutcome.IdTaken>(run.Try("bob", named));
         Assert.Equal(1, run.State.Tasks.Totals.Sum());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void The_same_id_for_something_else_is_refused_whatever_differs(bool finished)
+    {
+        var run = new CoreRun();
+        run.Register("w", "a");
+        var (first, other) = (run.Submit(CoreRun.Task("b")), run.Submit(CoreRun.Task("b")));
+        var named = CoreRun.Task("a", "p", id: Id(7), after: []) with { Session = "s", Parent = first };
+        run.Submit(named);
+        if (finished)
+            run.Complete("w", Id(7));
+
+        NewTask[] others =
+        [
+            named with { Spec = named.Spec with { Description = "more" } },
+            named with { Spec = named.Spec with { Scope = "a" } },
+            named with { Spec = named.Spec with { Labels = JsonBytes.EmptyObject } },
+            named with { Spec = named.Spec with { Context = JsonBytes.EmptyObject } },
+            named with { Spec = named.Spec with { Estimate = JsonBytes.EmptyObject } },
+            named with { Spec = named.Spec with { Submitter = "bob" } },
+            named with { Required = ["a", "b"] },
+            named with { Preferred = [] },
+            named with { Owner = "bob" },
+            named with { Session = null },
+            named with { TimeoutMs = 1 },
+            named with { MaxRetries = 0 },
+            named with { RunAt = 1 },
+            named with { Parent = other },
+            named with { DependsOn = [first] },
+        ];
+        Assert.All(others, different => Assert.IsType<SubmitOutcome.IdTaken>(run.Try("alice", different)));
+        Assert.False(Only(run.Try("alice", named)).IsNew);
     }
 
     [Fact]

@@ -302,7 +302,10 @@ internal sealed class Worker(Universe universe, string name, Random random)
         while (status != AgentStatus.Ready && universe.Milliseconds < until && universe.TakeOperation())
         {
             await universe.DelayAsync(random.NextDouble() * Weather.State.LeaseMs * 0.6);
-            await HeartbeatAsync();
+            if (Weather.AgentsComeAndGo && random.Chance(0.15))
+                await RegisterAsync();
+            else
+                await HeartbeatAsync();
         }
 
         status = AgentStatus.Ready;

@@ -15,7 +15,8 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         disk.Attempts.Values.SelectMany(list => list.OrderBy(attempt => attempt.Attempt)).ToAsyncEnumerable();
 
     public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) =>
-        disk.Keys.Values.OrderBy(key => key.TaskNumber).ToAsyncEnumerable();
+        disk.Keys.Values
+        .OrderBy(key => key.TaskNumber).ThenBy(key => key.Caller, StringComparer.Ordinal).ThenBy(key => key.Key, StringComparer.Ordinal).ToAsyncEnumerable();
 
     public Task<LoadedState> LoadAsync(CancellationToken cancel) => Task.FromResult(Load(disk));
 
@@ -23,5 +24,5 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
 
     public static LoadedState Load(SimDisk disk) => new(
         disk.Sequence, disk.Events.Count == 0 ? 0 : disk.Events[^1].Timestamp, disk.Tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal).ToArray(),
-        disk.Agents.Values.ToArray(), disk.Tokens.Values.ToArray(), [.. disk.Totals]);
+        disk.Agents.Values.OrderBy(agent => agent.RegisteredAt).ToArray(), disk.Tokens.Values.ToArray(), [.. disk.Totals]);
 }

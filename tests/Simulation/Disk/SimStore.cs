@@ -1,6 +1,6 @@
+using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Sequencing;
-using Dispatch.Simulation.Time;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Disk;
@@ -9,42 +9,42 @@ namespace Dispatch.Simulation.Disk;
 /// One process's connection to the disk. Commits take time and fail as the weather will; what a failed one did to the disk is what
 /// it says, or unknown. It ends with its process: a commit in flight then happened or did not.
 /// </summary>
-internal sealed class SimStore : IStore
+internal sealed class SimStore(Machine machine, TimeProvider clock, Random random) : IStore
 {
-    private readonly Universe universe;
-    private readonly TimeProvider clock;
-    private readonly Random random;
     private Batch? inFlight;
 
-    public SimStore(Universe universe, TimeProvider clock, Random random)
-    {
-        this.universe = universe;
-        this.clock = clock;
-        this.random = random;
-    }
+    private SimDisk Disk => machine.Disk;
 
-    private SimDisk Disk => universe.Disk;
-
-    private Weather Weather => universe.Weather;
+    private Weather Weather => machine.Weather;
 
     public async Task<LoadedState> LoadAsync(CancellationToken cancel)
     {
         await TakeTimeAsync(Weather.ReadMs, cancel);
         if (random.Chance(Weather.LoadFails))
         {
-            universe.Reached(Situation.LoadFailed);
+            machine.Rare.Reached(Situation.LoadFailed);
             throw new StoreException(StoreFault.Unavailable, "Reading the state failed.");
         }
 
-        return DiskAudit.Load(Disk);
+        lock (machine)
+            return DiskAudit.Load(Disk);
     }
 
     public async Task CommitAsync(Batch batch, long epoch, CancellationToken cancel)
     {
-        if (universe.Nemesis.DiskIsFull)
+        cancel.ThrowIfCancellationRequested();
+        if (batch.IsEmpty)
+            return;
+        if (batch.Events[0].Sequence != Disk.Sequence + 1)
+        {
+            machine.Refuse("I-11", $"Event {batch.Events[0].Sequence} does not follow {Disk.Sequence}.");
+            throw new StoreException(StoreFault.Unavailable, "The batch does not continue the log.");
+        }
+
+        if (machine.DiskIsFull)
         {
             await TakeTimeAsync(1, cancel);
-            universe.Reached(Situation.DiskFull);
+            machine.Rare.Reached(Situation.DiskFull);
             throw new StoreException(StoreFault.Full, "No room on the disk.");
         }
 
@@ -56,13 +56,13 @@ internal sealed class SimStore : IStore
                 await HangAsync(cancel);
             if (random.Chance(Weather.CommitFails))
             {
-                universe.Reached(Situation.CommitFailedBefore);
+                machine.Rare.Reached(Situation.CommitFailedBefore);
                 throw new StoreException(StoreFault.Unavailable, "Nothing was written.");
             }
 
             if (random.Chance(Weather.CommitFatal))
             {
-                universe.Reached(Situation.CommitFatal);
+                machine.Rare.Reached(Situation.CommitFatal);
                 if (random.Chance(0.5))
                     Write(batch);
                 throw new StoreException(StoreFault.Fatal, "fsync failed.");
@@ -70,7 +70,7 @@ internal sealed class SimStore : IStore
 
             if (random.Chance(Weather.CommitUnknownNotDone))
             {
-                universe.Reached(Situation.CommitUnknownAndNotDone);
+                machine.Rare.Reached(Situation.CommitUnknownAndNotDone);
                 throw new StoreException(StoreFault.Unknown, "The connection was lost during the commit.");
             }
         }
@@ -84,8 +84,8 @@ internal sealed class SimStore : IStore
         inFlight = null;
         if (random.Chance(Weather.CommitUnknownDone))
         {
-            universe.Reached(Situation.CommitUnknownAndDone);
-            throw universe.Bug == Bug.UnknownToldAsFailed
+            machine.Rare.Reached(Situation.CommitUnknownAndDone);
+            throw machine.Bug == Bug.UnknownToldAsFailed
                 ? new StoreException(StoreFault.Unavailable, "Nothing was written.")
                 : new StoreException(StoreFault.Unknown, "The connection was lost after the commit.");
         }
@@ -96,10 +96,10 @@ internal sealed class SimStore : IStore
     public async Task ProbeAsync(CancellationToken cancel)
     {
         await TakeTimeAsync(Weather.ReadMs, cancel);
-        if (universe.Nemesis.DiskIsFull || random.Chance(Weather.ProbeFails))
+        if (machine.DiskIsFull || random.Chance(Weather.ProbeFails))
         {
-            universe.Reached(Situation.ProbeFailed);
-            throw new StoreException(universe.Nemesis.DiskIsFull ? StoreFault.Full : StoreFault.Unavailable, "The store takes no writes.");
+            machine.Rare.Reached(Situation.ProbeFailed);
+            throw new StoreException(machine.DiskIsFull ? StoreFault.Full : StoreFault.Unavailable, "The store takes no writes.");
         }
     }
 
@@ -108,8 +108,8 @@ internal sealed class SimStore : IStore
     public Task<IReadOnlyList<TaskSpec?>> FindSpecsAsync(IReadOnlyList<long> numbers, CancellationToken cancel) =>
         ReadAsync<IReadOnlyList<TaskSpec?>>(() => [.. numbers.Select(number => Disk.Tasks.GetValueOrDefault(number)?.Spec)], cancel);
 
-    public Task<IReadOnlyList<StoredTask>> ListTasksAsync(TaskQuery query, CancellationToken cancel) => ReadAsync<IReadOnlyList<StoredTask>>(
-        () => [.. Disk.Tasks.Values.Reverse().Where(stored => query.Statuses.Count == 0 || query.Statuses.Contains(stored.Task.Status)).Take(query.Limit)], cancel);
+    public Task<IReadOnlyList<StoredTask>> ListTasksAsync(TaskQuery query, CancellationToken cancel) =>
+        ReadAsync<IReadOnlyList<StoredTask>>(() => [.. Disk.Tasks.Values.Reverse().Where(stored => Matches(query, stored)).Take(query.Limit)], cancel);
 
     public Task<IReadOnlyList<EndedAttempt>> ListAttemptsAsync(long taskNumber, CancellationToken cancel) =>
         ReadAsync<IReadOnlyList<EndedAttempt>>(() => Disk.Attempts.GetValueOrDefault(taskNumber) is { } list ? [.. list] : [], cancel);
@@ -131,40 +131,74 @@ internal sealed class SimStore : IStore
     public async Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel)
     {
         var facts = await ReadAsync(() => FindFacts(tasks, keys), cancel);
-        return universe.Bug == Bug.FactsFromThePast ? facts with { AsOf = Disk.Sequence } : facts;
+        return machine.Bug == Bug.FactsFromThePast ? facts with { AsOf = Disk.Sequence } : facts;
     }
 
     public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel) =>
         ReadAsync<(IReadOnlyList<StoredTask>, long)>(
             () =>
             {
-                var examined = Disk.Tasks.Values.SkipWhile(stored => stored.Task.Number <= after).Take(examine).ToList();
-                var expired = examined.Where(stored => stored.Task.IsFinal && stored.Task.CompletedAt < finishedBefore).ToList();
-                return (expired, examined.Count < examine ? 0 : examined[^1].Task.Number);
+                var looked = Disk.Tasks.Values.SkipWhile(stored => stored.Task.Number <= after).Take(examine).ToList();
+
+                // Nothing finishes before it was created, and numbers rise with that.
+                var older = looked.TakeWhile(stored => stored.Task.CreatedAt < finishedBefore).ToList();
+                var expired = older.Where(stored => stored.Task.IsFinal && stored.Task.CompletedAt < finishedBefore).ToList();
+                return (expired, looked.Count < examine || older.Count < looked.Count ? 0 : looked[^1].Task.Number);
             },
             cancel);
 
-    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => Task.FromResult<IStoreAudit>(new DiskAudit(Disk.Copy()));
+    public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel)
+    {
+        lock (machine)
+            return Task.FromResult<IStoreAudit>(new DiskAudit(Disk.Copy()));
+    }
 
     /// <summary>The process is gone. What it had asked of the disk and not been answered happened, or it did not.</summary>
     public void Die()
     {
         if (inFlight is not { } batch)
         {
-            universe.Reached(Situation.CrashIdle);
+            machine.Rare.Reached(Situation.CrashIdle);
             return;
         }
 
         inFlight = null;
         var kept = random.Chance(0.5);
-        universe.Reached(kept ? Situation.CrashKeptCommitInFlight : Situation.CrashLostCommitInFlight);
+        machine.Rare.Reached(kept ? Situation.CrashKeptCommitInFlight : Situation.CrashLostCommitInFlight);
         if (kept)
             Write(batch);
     }
 
     public ValueTask DisposeAsync() => default;
 
-    private void Write(Batch batch) => universe.Written(batch);
+    private void Write(Batch batch)
+    {
+        lock (machine)
+            machine.Write(batch);
+    }
+
+    private static bool Matches(TaskQuery query, StoredTask stored)
+    {
+        var (task, spec) = (stored.Task, stored.Spec);
+        return (query.Statuses.Count == 0 || query.Statuses.Contains(task.Status))
+            && (query.Requester ?? task.Requester) == task.Requester
+            && (query.Assignee ?? task.Assignee) == task.Assignee
+            && (query.Scope ?? spec.Scope) == spec.Scope
+            && (query.Owner ?? task.Needs.Owner) == task.Needs.Owner
+            && (query.Parent ?? task.Parent) == task.Parent
+            && query.Labels.All(label => HasLabel(spec, label))
+            && (query.VisibleTo is null || query.VisibleTo == task.Requester || query.VisibleTo == task.Needs.Owner || query.VisibleTo == task.Assignee)
+            && (query.DeadLettered ?? task.DeadLettered) == task.DeadLettered
+            && !(task.Number >= query.Before);
+    }
+
+    private static bool HasLabel(TaskSpec spec, string label)
+    {
+        if (spec.Labels is null)
+            return false;
+        using var labels = JsonDocument.Parse(spec.Labels.Memory);
+        return labels.RootElement.EnumerateObject().Any(known => $"{known.Name}={known.Value.GetString()}" == label);
+    }
 
     private StoreFacts FindFacts(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys)
     {
@@ -178,7 +212,7 @@ internal sealed class SimStore : IStore
         var used = new Dictionary<IdempotencyKey, IdempotencyRow>();
         foreach (var key in keys)
         {
-            if (universe.Bug != Bug.KeysForgotten && Disk.Keys.TryGetValue(key, out var row))
+            if (machine.Bug != Bug.KeysForgotten && Disk.Keys.TryGetValue(key, out var row))
                 used[key] = row;
         }
 
@@ -187,8 +221,11 @@ internal sealed class SimStore : IStore
 
     private async Task HangAsync(CancellationToken cancel)
     {
-        universe.Reached(Situation.CommitHung);
-        await Task.Delay(TimeSpan.FromSeconds(random.Next(5, 60)), clock, cancel);
+        machine.Rare.Reached(Situation.CommitHung);
+
+        // A thread in a hanging system call hears of no cancellation.
+        var isDeaf = random.Chance(0.5);
+        await Task.Delay(TimeSpan.FromSeconds(random.Next(5, 60)), clock, isDeaf ? CancellationToken.None : cancel);
     }
 
     /// <summary>A read sees the disk at a moment between the question and the answer, and it may have changed by the time that arrives.</summary>
@@ -197,11 +234,13 @@ internal sealed class SimStore : IStore
         await TakeTimeAsync(Weather.ReadMs, cancel);
         if (random.Chance(Weather.ReadFails))
         {
-            universe.Reached(Situation.ReadFailed);
+            machine.Rare.Reached(Situation.ReadFailed);
             throw new StoreException(StoreFault.Unavailable, "The read failed.");
         }
 
-        var found = read();
+        T found;
+        lock (machine)
+            found = read();
         await TakeTimeAsync(Weather.ReadMs, cancel);
         return found;
     }
