@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test suite under tests/ as built in Release, one after the other, and leaves one count file for each.
-#   build/test.sh [SUITE...]     default: all of tests/Dispatch.*.Tests
+#   build/test.sh [SUITE...]     default: all of tests/Dispatch.*Tests
 # A suite that crashes, hangs or holds no test is a failure, not an empty success.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -44,7 +44,7 @@ run_suite() {
 
 suites=("$@")
 if [ ${#suites[@]} -eq 0 ]; then
-  for project in tests/Dispatch.*.Tests/*.csproj; do
+  for project in tests/Dispatch.*Tests/*.csproj; do
     [ -f "$project" ] && suites+=("$(basename "$project" .csproj)")
   done
 fi
