@@ -30,7 +30,8 @@ public sealed class DiskFullTests
         }
         while (reply.Status == 201 && accepted.Count < 100);
 
-        reply.ExpectProblem(503, "store_unavailable");
+        var refused = reply.ExpectProblem(503, "store_unavailable");
+        Assert.Equal("The broker's disk is full, so nothing was changed; try again later.", refused.Text("detail"));
         Assert.Equal("1", reply.Header("Retry-After"));
 
         // What is there can be read; nothing is half-written.
