@@ -162,6 +162,18 @@ public sealed class IdempotencyTests(SharedBroker shared) : IClassFixture<Shared
         Assert.Equal(body.id, (await alice.PostAsync("/api/v1/tasks", body)).Expect(200).Id());
     }
 
+    [Fact]
+    public async Task A_repeat_is_known_though_the_task_was_changed_since()
+    {
+        var body = new { id = Unique.Id(), title = "x", context = new { a = 1 }, priority = 3 };
+        await alice.SubmitAsync(body);
+        (await alice.PatchAsync($"/api/v1/tasks/{body.id}", new { context = new { a = 2 }, priority = 9 })).Expect(200);
+
+        var again = (await alice.PostAsync("/api/v1/tasks", body)).Expect(200);
+
+        Assert.Equal((9, 2), (again.Number("priority"), again.GetProperty("context").Number("a")));
+    }
+
     [Theory]
     [InlineData("""{"title":"y"}""")]
     [InlineData("""{"title":"x","priority":6}""")]
