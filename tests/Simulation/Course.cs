@@ -1,7 +1,6 @@
 using Dispatch.Agents;
 using Dispatch.Sequencing;
 using Dispatch.Simulation.Actors;
-using Dispatch.Tasks;
 
 namespace Dispatch.Simulation;
 

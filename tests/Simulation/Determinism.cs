@@ -30,7 +30,7 @@ internal static class Determinism
 
     private static Process Start(Command.Options options)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(Environment.ProcessPath!) { RedirectStandardOutput = true, UseShellExecute = false };
         if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet")
             start.ArgumentList.Add(typeof(Determinism).Assembly.Location);
         foreach (var argument in new[] { "--hashes", "--seeds", options.Determinism.ToString(CultureInfo.InvariantCulture), "--from", options.From.ToString(CultureInfo.InvariantCulture), "--steps", options.Steps.ToString(CultureInfo.InvariantCulture), "--jobs", "1" })

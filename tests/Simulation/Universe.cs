@@ -2,7 +2,6 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Sequencing;
-using Dispatch.Simulation.Actors;
 using Dispatch.Simulation.Checks;
 using Dispatch.Simulation.Disk;
 using Dispatch.Simulation.Time;

@@ -1,5 +1,4 @@
 using Dispatch.Agents;
-using Dispatch.Matching;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 

@@ -1,4 +1,3 @@
-using System.Reflection;
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Invariants;

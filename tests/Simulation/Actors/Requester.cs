@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using Dispatch.Events;
-using Dispatch.Sequencing;
 using Dispatch.Simulation.Checks;
 using Dispatch.Tasks;
 

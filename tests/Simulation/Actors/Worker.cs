@@ -1,5 +1,4 @@
 using Dispatch.Agents;
-using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
