@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Dispatch.Host.Auth;
@@ -10,6 +11,7 @@ using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite;
 using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
@@ -56,10 +58,10 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>This release.</summary>
     public static string Version { get; } = typeof(Broker).Assembly.GetName().Version?.ToString(3) ?? "0.0.0";
 
-    /// <summary>Where the API listens.</summary>
+    /// <summary>Where this machine reaches the API.</summary>
     public Uri Url => runningFile.Url;
 
-    /// <summary>Where /health, /ready and /metrics are.</summary>
+    /// <summary>Where this machine reaches /health, /ready and /metrics.</summary>
     public Uri OperationsUrl => runningFile.OperationsUrl;
 
     /// <summary>What the API answers to.</summary>
@@ -129,9 +131,9 @@ public sealed class Broker : IAsyncDisposable
             await app.StartAsync(cancel);
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
-            var runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
+            var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
             var broker = new Broker(app, store, sequencer, housekeeping, connections, watch, runningFile, stopping);
-            broker.Announce(config, adminToken);
+            broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             return broker;
         }
@@ -140,11 +142,12 @@ public sealed class Broker : IAsyncDisposable
             await stopping.CancelAsync();
             if (sequencer is not null)
                 await sequencer.StopAsync(SequencerPatience);
+            var told = Translate(failure, config, app);
             if (app is not null)
                 await app.DisposeAsync();
             await store.DisposeAsync();
             stopping.Dispose();
-            throw Translate(failure, config) ?? failure;
+            throw told ?? failure;
         }
     }
 
@@ -183,13 +186,13 @@ public sealed class Broker : IAsyncDisposable
         await store.DisposeAsync();
     }
 
-    private void Announce(DispatchConfig config, AdminToken adminToken)
+    private void Announce(DispatchConfig config, AdminToken adminToken, Uri bound, Uri operationsBound)
     {
         if (adminToken.IsNew)
             logger.AdminTokenMade(adminToken.File!);
         foreach (var key in config.UnusedKeys())
             logger.Unused(key);
-        logger.Listening(Url.ToString(), OperationsUrl.ToString(), config.DataDirectory, Version);
+        logger.Listening(bound.ToString(), operationsBound.ToString(), config.DataDirectory, Version);
     }
 
     private static SqliteStore OpenStore(DispatchConfig config, TimeProvider clock)
@@ -233,18 +236,33 @@ public sealed class Broker : IAsyncDisposable
         return (new Uri(addresses[0]), new Uri(addresses[1]));
     }
 
-    private static BrokerStartException? Translate(Exception failure, DispatchConfig config) => failure switch
+    // Bound to every address of the machine (0.0.0.0, [::]) it has none that a client could connect to; loopback is among them.
+    private static Uri Reachable(Uri bound)
+    {
+        if (!IPAddress.TryParse(bound.Host.Trim('[', ']'), out var address))
+            return bound;
+        var loopback = address.Equals(IPAddress.Any) ? IPAddress.Loopback : address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : null;
+        return loopback is null ? bound : new UriBuilder(bound) { Host = loopback.ToString() }.Uri;
+    }
+
+    private static BrokerStartException? Translate(Exception failure, DispatchConfig config, WebApplication? app) => failure switch
     {
         StoreException or AdminTokenException => new BrokerStartException(failure.Message, null, failure),
-        IOException { InnerException: Microsoft.AspNetCore.Connections.AddressInUseException } or Microsoft.AspNetCore.Connections.AddressInUseException =>
-            new BrokerStartException(
-                string.Create(CultureInfo.InvariantCulture, $"Port {config.Server.Port} or {config.Server.MetricsPort} on {config.Server.Bind} is in use: {failure.Message}"),
-                "Is a broker running already? Choose other ports with --port and --metrics-port.",
-                failure),
+        IOException { InnerException: AddressInUseException } or AddressInUseException => InUse(failure, config.Server, app),
         SocketException or IOException { InnerException: SocketException } =>
             new BrokerStartException($"Can't listen on {config.Server.Bind}: {failure.Message}", "Check server.bind and the ports.", failure),
         _ => null,
     };
+
+    // Kestrel takes the ports in order and keeps a list of those it has: the API's is the first.
+    private static BrokerStartException InUse(Exception failure, ServerSettings server, WebApplication? app)
+    {
+        var (port, flag) = app?.Urls.Count > 0 ? (server.MetricsPort, "--metrics-port") : (server.Port, "--port");
+        return new BrokerStartException(
+            string.Create(CultureInfo.InvariantCulture, $"Port {port} on {server.Bind} is in use."),
+            $"Is a broker running already? Choose another port with {flag}.",
+            failure);
+    }
 }
 
 /// <summary>broker.json in the data directory: where the running broker is. Written when it is ready, removed when it stops.</summary>

@@ -90,6 +90,8 @@ public sealed record TaskEvent
     public string? Subject { get; init; }
     public string? Session { get; init; }
     public string? Actor { get; init; }
-    public string? CausedBy { get; init; }
+
+    /// <summary>The <see cref="Sequence"/> of the event that led to it; null when it came from outside.</summary>
+    public long? CausedBy { get; init; }
     public JsonElement Data { get => field.ValueKind == JsonValueKind.Undefined ? DispatchTask.EmptyObject : field; init; }
 }

@@ -1,6 +1,5 @@
 using System.Buffers;
 using System.Text.Json;
-using Dispatch.Host.Http.Problems;
 using Dispatch.Tasks;
 
 namespace Dispatch.Host.Http;
@@ -190,7 +189,7 @@ internal static class TaskReader
             DependsOn = dependsOn,
             Parent = parent,
         };
-        return key is null || faults.Count > before ? task : task with { BodyHash = Hash(task) };
+        return (key is null && id is null) || faults.Count > before ? task : task with { BodyHash = Hash(task) };
     }
 
     public static byte Priority(JsonElement value, string field, Faults faults)

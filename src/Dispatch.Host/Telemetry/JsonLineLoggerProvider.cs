@@ -16,6 +16,11 @@ public sealed class JsonLineLoggerProvider : ILoggerProvider
     // Kestrel's hosting makes a tracing activity for each request, some 500 bytes, when this category is heard at any level.
     private const string PerRequestCategory = "Microsoft.AspNetCore.Hosting.Diagnostics";
 
+    // The host's own words when a listener or another part does not start: the exception it logs goes on to whoever started the
+    // broker, and is told there in a sentence.
+    private const string HostCategory = "Microsoft.Extensions.Hosting.Internal.Host";
+    private const string StartFailed = "HostedServiceStartupFaulted";
+
     // After an entry of this level the process may be gone.
     private static readonly TimeSpan LongestFlush = TimeSpan.FromSeconds(1);
 
@@ -89,7 +94,7 @@ public sealed class JsonLineLoggerProvider : ILoggerProvider
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (!IsEnabled(logLevel))
+            if (!IsEnabled(logLevel) || (eventId.Name == StartFailed && category == HostCategory))
                 return;
 
             var line = LogLine.Begin();

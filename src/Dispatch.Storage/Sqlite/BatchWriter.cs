@@ -55,7 +55,7 @@ internal sealed class BatchWriter
         updateTask = connection.Prepare(TaskColumns.UpdateState);
         updateWords = connection.Prepare("UPDATE tasks SET title = ?2, scope = ?3, submitter = ?4 WHERE number = ?1");
         writePayload = connection.Prepare(
-            "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key) VALUES (?, ?, ?, ?, ?, ?)");
+            "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash) VALUES (?, ?, ?, ?, ?, ?, ?)");
         insertLabel = connection.Prepare("INSERT OR IGNORE INTO task_labels (label, number) VALUES (?, ?)");
         deleteLabel = connection.Prepare("DELETE FROM task_labels WHERE label = ? AND number = ?");
         insertAttempt = connection.Prepare(AttemptRows.Insert);
@@ -206,6 +206,7 @@ internal sealed class BatchWriter
         writePayload.Bind(4, spec.Context);
         writePayload.Bind(5, spec.Estimate);
         writePayload.Bind(6, spec.IdempotencyKey);
+        writePayload.Bind(7, spec.RequestHash);
         writePayload.Execute();
     }
 

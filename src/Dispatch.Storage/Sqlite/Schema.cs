@@ -85,7 +85,8 @@ internal static class Schema
           labels          TEXT,                -- JSON object of strings
           context         TEXT,                -- JSON object
           estimate        TEXT,                -- JSON object
-          idempotency_key TEXT
+          idempotency_key TEXT,
+          request_hash    TEXT                 -- of a request that can be repeated, by key or by id
         );
 
         CREATE TABLE task_labels (

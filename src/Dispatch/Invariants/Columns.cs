@@ -25,7 +25,7 @@ internal static class Columns
     public static readonly Column<TaskSpec>[] Spec =
     [
         new("title", s => s.Title), new("description", s => s.Description), new("scope", s => s.Scope), new("labels", s => s.Labels), new("context", s => s.Context),
-        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey),
+        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey), new("request_hash", s => s.RequestHash),
     ];
 
     public static readonly Column<EndedAttempt>[] Attempt =

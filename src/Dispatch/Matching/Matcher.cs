@@ -26,7 +26,7 @@ public sealed class Matcher
     private readonly Dictionary<(Requirement Needs, string? Avoid), WaitingLine> lines = [];
     private readonly Queue<WaitingLine> idle = [];
     private readonly Dictionary<string, CapabilityColumn> columns = new(StringComparer.Ordinal);
-    private readonly CapabilityColumn anyone = new();
+    private readonly CapabilityColumn anyone = new(null);
     private readonly LoadLevels[] tiers = [new(), new(), new()];
     private readonly List<AgentEntry?> slots = [];
     private readonly Stack<int> freeSlots = [];
@@ -49,6 +49,9 @@ public sealed class Matcher
 
     /// <summary>Every line, those without tasks too.</summary>
     internal IReadOnlyCollection<WaitingLine> Lines => lines.Values;
+
+    /// <summary>Capabilities that an agent has or a waiting line is filed under.</summary>
+    internal int KnownCapabilities => columns.Count;
 
     /// <summary>The agents of a tier (ready, sleeping, busy) that have a free place.</summary>
     internal LoadLevels FreeAgents(int tier) => tiers[tier];
@@ -77,7 +80,12 @@ public sealed class Matcher
         RemoveFromLevels(agent);
         anyone.Agents.Remove(agent.Slot);
         foreach (var capability in agent.FoldedCapabilities)
-            Column(capability).Agents.Remove(agent.Slot);
+        {
+            var column = Column(capability);
+            column.Agents.Remove(agent.Slot);
+            DropIfUnused(column);
+        }
+
         if (!keepSlot)
         {
             slots[agent.Slot] = null;
@@ -439,8 +447,7 @@ public sealed class Matcher
     {
         if (line.Peek(AgingMs) is not { } head)
         {
-            line.Column?.Backlog.Remove(line);
-            line.Column = null;
+            TakeFromBacklog(line);
             return;
         }
 
@@ -448,30 +455,47 @@ public sealed class Matcher
         if (line.Column is not null && place == line.Place)
             return;
 
-        line.Column?.Backlog.Remove(line);
+        TakeFromBacklog(line);
         line.Place = place;
         line.Column = RarestColumn(line.Needs);
         line.Column.Backlog.Add(line);
     }
 
+    private void TakeFromBacklog(WaitingLine line)
+    {
+        if (line.Column is not { } column)
+            return;
+        column.Backlog.Remove(line);
+        line.Column = null;
+        DropIfUnused(column);
+    }
+
     private CapabilityColumn RarestColumn(Requirement needs)
     {
-        var rarest = anyone;
+        string? rarest = null;
+        var fewest = 0;
         foreach (var capability in needs.RequiredKeys)
         {
-            var column = Column(capability);
-            if (rarest == anyone || column.Agents.Count < rarest.Agents.Count)
-                rarest = column;
+            var agents = columns.TryGetValue(capability, out var column) ? column.Agents.Count : 0;
+            if (rarest is null || agents < fewest)
+                (rarest, fewest) = (capability, agents);
         }
 
-        return rarest;
+        return rarest is null ? anyone : Column(rarest);
     }
 
     private CapabilityColumn Column(string capability)
     {
         if (!columns.TryGetValue(capability, out var column))
-            columns[capability] = column = new CapabilityColumn();
+            columns[capability] = column = new CapabilityColumn(capability);
         return column;
+    }
+
+    // Otherwise every capability that anybody ever asked for would stay in memory.
+    private void DropIfUnused(CapabilityColumn column)
+    {
+        if (column.Capability is { } capability && column.Agents.Count == 0 && column.Backlog.Count == 0)
+            columns.Remove(capability);
     }
 
     private void RemoveFromLevels(AgentEntry agent)

@@ -215,8 +215,11 @@ internal sealed class Candidates
 internal sealed record ScoreGroup(double Score, IReadOnlyList<(int Tier, double CapabilityMatch, SlotSet Slots)> Parts);
 
 /// <summary>A capability: who has it, and which waiting lines are filed under it.</summary>
-internal sealed class CapabilityColumn
+/// <param name="capability">Folded; null for the column of those that ask for none.</param>
+internal sealed class CapabilityColumn(string? capability)
 {
+    public string? Capability { get; } = capability;
+
     public SlotSet Agents { get; } = new();
 
     public SortedSet<WaitingLine> Backlog { get; } = new(ByPlace);

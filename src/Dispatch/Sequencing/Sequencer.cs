@@ -82,7 +82,7 @@ public sealed class Sequencer
     private Task loop = Task.CompletedTask;
     private ClosedBatch? inFlight;
     private Task<bool>? more;
-    private volatile bool storeLost;
+    private volatile Exception? storeLoss;
     private volatile bool stopping;
     private int waiting;
     private long committedSequence;
@@ -107,7 +107,7 @@ public sealed class Sequencer
     public int QueueDepth => Volatile.Read(ref waiting);
 
     /// <summary>Null while commands are taken; else why not.</summary>
-    public Refusal? Refusing => stopping ? Refusal.Stopping : storeLost ? Refusal.StoreUnavailable : null;
+    public Refusal? Refusing => stopping ? Refusal.Stopping : storeLoss is not null ? Refusal.StoreUnavailable : null;
 
     /// <summary>Sequence of the last committed event.</summary>
     public long CommittedSequence => Volatile.Read(ref committedSequence);
@@ -131,7 +131,7 @@ public sealed class Sequencer
     public Task<T> ExecuteAsync<T>(Command<T> command)
     {
         if (Refusing is { } refusal)
-            return Task.FromException<T>(Refuse(refusal));
+            return Task.FromException<T>(Refuse(refusal, storeLoss));
         if (Interlocked.Increment(ref waiting) > options.QueueCapacity)
         {
             Interlocked.Decrement(ref waiting);
@@ -284,7 +284,7 @@ public sealed class Sequencer
     private async Task<bool> RecoverAsync(ClosedBatch failed, Exception failure)
     {
         var unchanged = failure is StoreException { Fault: StoreFault.Unavailable or StoreFault.Full or StoreFault.ReadOnly or StoreFault.Locked };
-        storeLost = true;
+        storeLoss = failure;
         RefuseAll(failed.Answers, unchanged ? Refusal.StoreUnavailable : Refusal.Unknown, failure);
         RefuseAll(core!.Abandon(), Refusal.StoreUnavailable, failure);
         observer.StoreFailed(failure);
@@ -300,7 +300,7 @@ public sealed class Sequencer
             {
                 await store.ProbeAsync(abort.Token);
                 await LoadAsync(abort.Token);
-                storeLost = false;
+                storeLoss = null;
                 return true;
             }
             catch (StoreException again) when (again.Fault is not (StoreFault.Fatal or StoreFault.Corrupt))
@@ -363,7 +363,9 @@ public sealed class Sequencer
     {
         Refusal.Busy => "The queue in front of the sequencer is full; nothing was changed. Try again.",
         Refusal.Stopping => "The broker is stopping; nothing was changed. Try again when it is back.",
-        Refusal.StoreUnavailable => $"The store does not take writes now; nothing was changed. Try again. {cause?.Message}".TrimEnd(),
+        // The cause names files and statements of this machine: it is for the log, and not for whoever calls.
+        Refusal.StoreUnavailable when cause is StoreException { Fault: StoreFault.Full } => "The broker's disk is full, so nothing was changed; try again later.",
+        Refusal.StoreUnavailable => "The store does not take writes now, so nothing was changed; try again later.",
         _ => "The store was lost during the commit; whether it happened is not known. Repeat with the same idempotency key.",
     }, cause);
 }

@@ -34,7 +34,7 @@ public sealed record NewTask
 
     public TaskId? Parent { get; init; }
 
-    /// <summary>Hash of the request in canonical form; needed with an idempotency key or an id of the requester's.</summary>
+    /// <summary>Hash of the request in canonical form; null only without an idempotency key and without an id of the requester's.</summary>
     public string? BodyHash { get; init; }
 }
 
@@ -154,13 +154,9 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
             spec = stored.Spec;
         }
 
+        // What it was asked for with; the task itself may have been changed since.
         var same = string.Equals(known.Requester, requester, StringComparison.Ordinal)
-            && spec == task.Spec
-            && known.Needs.Is(task.Required, task.Preferred, task.Owner)
-            && string.Equals(known.Session, task.Session, StringComparison.Ordinal)
-            && (known.Priority, known.TimeoutMs, known.MaxRetries) == (task.Priority, task.TimeoutMs, task.MaxRetries)
-            && (known.RunAt, known.Deadline, known.Parent) == (task.RunAt ?? 0, task.Deadline ?? 0, task.Parent ?? default)
-            && known.DependsOn.AsSpan().SequenceEqual(task.DependsOn);
+            && string.Equals(spec.RequestHash, task.BodyHash, StringComparison.Ordinal);
         return (known.Id, same ? null : new SubmitOutcome.IdTaken(index, known.Id));
     }
 
@@ -275,7 +271,7 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         var spec = task.Spec;
         var created = decision.Raise(id.ToString(), task.Session, 0, new TaskCreated(
             start, requester, spec.Title, spec.Description, spec.Scope, task.Required, task.Preferred, task.Owner, spec.Submitter, spec.IdempotencyKey,
-            spec.IdempotencyKey is null ? null : task.BodyHash, task.Priority, spec.Labels, spec.Context, spec.Estimate, task.TimeoutMs, task.MaxRetries,
+            spec.IdempotencyKey is null && task.Id is null ? null : task.BodyHash, task.Priority, spec.Labels, spec.Context, spec.Estimate, task.TimeoutMs, task.MaxRetries,
             task.RunAt, task.Deadline, task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent));
         if (broken is not { } ended)
             return;

@@ -188,6 +188,7 @@ public sealed class TaskTable
             Estimate = created.Estimate,
             Submitter = created.Submitter,
             IdempotencyKey = created.IdempotencyKey,
+            RequestHash = created.BodyHash,
         };
         var entry = new TaskEntry(task, spec);
         entries.Add(id, entry);

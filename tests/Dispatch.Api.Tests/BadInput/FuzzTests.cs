@@ -43,7 +43,7 @@ public sealed class FuzzTests(SharedBroker shared, ITestOutputHelper output) : I
             var array = item.n % 2 == 1;
             var body = array ? $"[{string.Join(",", Enumerable.Range(0, 4).Select(n => n == item.place ? bad : task))}]" : bad;
 
-            var reply = await broker.As("fuzz").PostAsync("/api/v1/tasks", body);
+            var reply = await broker.As("fuzz").PostAsync("/api/v1/tasks", body, _);
 
             Expect(reply, array ? $"tasks[{item.place}].{name}" : name, $"{name}: {Short(value)}");
         });
@@ -93,7 +93,7 @@ public sealed class FuzzTests(SharedBroker shared, ITestOutputHelper output) : I
 
         await Parallel.ForEachAsync(bodies, Quietly, async (body, _) =>
         {
-            var reply = await broker.As("breaker").PostAsync("/api/v1/tasks", new ByteArrayContent(body));
+            var reply = await broker.As("breaker").PostAsync("/api/v1/tasks", new ByteArrayContent(body), _);
             Assert.True(reply.Status is 201 or 400, $"{reply} for {Convert.ToHexString(body)}");
         });
     }

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.RegularExpressions;
 using Dispatch.Api.Tests.Support;
 using Dispatch.Host.Configuration;

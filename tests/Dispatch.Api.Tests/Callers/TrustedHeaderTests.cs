@@ -1,5 +1,4 @@
 using Dispatch.Api.Tests.Support;
-using Dispatch.Host.Configuration;
 
 namespace Dispatch.Api.Tests.Callers;
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using Dispatch.Api.Tests.Support;
 
 namespace Dispatch.Api.Tests.Running;
@@ -31,7 +30,8 @@ public sealed class DiskFullTests
         }
         while (reply.Status == 201 && accepted.Count < 100);
 
-        reply.ExpectProblem(503, "store_unavailable");
+        var refused = reply.ExpectProblem(503, "store_unavailable");
+        Assert.Equal("The broker's disk is full, so nothing was changed; try again later.", refused.Text("detail"));
         Assert.Equal("1", reply.Header("Retry-After"));
 
         // What is there can be read; nothing is half-written.
@@ -115,7 +115,7 @@ public sealed class SmallDisk : IDisposable
     {
         try
         {
-            using var run = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+            using var run = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true, UseShellExecute = false })!;
             run.StandardError.ReadToEnd();
             run.WaitForExit();
             return run.ExitCode == 0;

@@ -25,7 +25,8 @@ public sealed partial class StoreAwayTests
         using (ForeignLock.Take(Path.Combine(directory.Path, "dispatch.db")))
         {
             var refused = await alice.PostAsync("/api/v1/tasks", body);
-            refused.ExpectProblem(503, "store_unavailable");
+            // Of the file and the statement, the log tells.
+            Assert.Equal("The store does not take writes now, so nothing was changed; try again later.", refused.ExpectProblem(503, "store_unavailable").Text("detail"));
             Assert.Equal("1", refused.Header("Retry-After"));
             await Eventually.HoldsAsync(async () => (await ReadyAsync(broker)).Status == 503, "it says that it is not ready");
             Assert.Equal("the store does not take writes", (await ReadyAsync(broker)).Json.Text("reason"));

@@ -85,7 +85,10 @@ public sealed class TestBroker : IAsyncDisposable
         var api = As(agent);
         (await api.PutAsync($"/api/v1/agents/{agent}", new Dictionary<string, object?>
         {
-            ["capabilities"] = new[] { capability }, ["max_concurrent"] = maxConcurrent, ["status"] = status, ["owner"] = owner,
+            ["capabilities"] = new[] { capability },
+            ["max_concurrent"] = maxConcurrent,
+            ["status"] = status,
+            ["owner"] = owner,
         }.Where(member => member.Value is not null).ToDictionary())).Expect(201);
         return new Worker(api, agent);
     }
@@ -133,7 +136,7 @@ public class SharedBroker : IAsyncLifetime
 {
     public TestBroker Broker { get; private set; } = null!;
 
-    public async Task InitializeAsync() => Broker = await TestBroker.StartAsync(Configure);
+    public virtual async Task InitializeAsync() => Broker = await TestBroker.StartAsync(Configure);
 
     public async Task DisposeAsync() => await Broker.DisposeAsync();
 
@@ -149,10 +152,24 @@ public sealed class SharedTokenBroker : SharedBroker
 /// <summary>One that is in a hurry: what takes seconds or days elsewhere takes milliseconds.</summary>
 public sealed class SharedHastyBroker : SharedBroker
 {
+    public override async Task InitializeAsync()
+    {
+        await base.InitializeAsync();
+
+        // The first call of each kind is slow, because it is compiled: too slow for such a lease.
+        var worker = await Broker.RegisterAsync("warm-up", "warm-up");
+        var id = await worker.Api.SubmitForAsync("warm-up");
+        await worker.Api.PostAsync("/api/v1/agents/warm-up/heartbeat");
+        await worker.Api.PostAsync("/api/v1/agents/warm-up/work?wait_ms=10", new { holding = new[] { id } });
+        foreach (var report in new[] { "start", "progress", "complete" })
+            await worker.Api.PostAsync($"/api/v1/tasks/{id}/{report}");
+        await worker.Api.DeleteAsync("/api/v1/agents/warm-up");
+    }
+
     protected override DispatchConfig Configure(DispatchConfig config) => config with
     {
         Retry = new RetrySettings { Base = TimeSpan.FromMilliseconds(20), Cap = TimeSpan.FromMilliseconds(40) },
-        Agents = new AgentSettings { Lease = TimeSpan.FromMilliseconds(700), ReapAfter = TimeSpan.FromMilliseconds(700) },
+        Agents = new AgentSettings { Lease = TimeSpan.FromMilliseconds(1_000), ReapAfter = TimeSpan.FromMilliseconds(700) },
         Assignment = config.Assignment with { WakeTimeout = TimeSpan.FromMilliseconds(300), TickInterval = TimeSpan.FromMilliseconds(100) },
     };
 }

@@ -75,6 +75,20 @@ public sealed class ExplainTests(SharedBroker shared) : IClassFixture<SharedBrok
     }
 
     [Fact]
+    public async Task Everybody_is_offline()
+    {
+        await using var own = await TestBroker.StartAsync(config => config with { Agents = config.Agents with { Lease = TimeSpan.FromMilliseconds(200) } });
+        await own.RegisterAsync("worker", capability);
+        var requester = own.As("alice");
+        var id = (await requester.SubmitAsync(new { title = "x", scope = capability })).Id();
+
+        var explained = await Eventually.GetAsync(
+            async () => (await requester.GetAsync($"/api/v1/tasks/{id}/explain")).Expect(200), seen => seen.Text("reason") == "offline", "the agent is offline");
+
+        Assert.Equal("offline", explained.Items("candidates").Single().Text("reason"));
+    }
+
+    [Fact]
     public async Task It_waits_for_another_task()
     {
         var first = await alice.SubmitForAsync(capability);

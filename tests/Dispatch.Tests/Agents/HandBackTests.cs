@@ -1,6 +1,5 @@
 using Dispatch.Agents;
 using Dispatch.Matching;
-using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
 

@@ -26,6 +26,15 @@ public sealed class WakingTests
     }
 
     [Fact]
+    public void Its_waiting_exchange_is_called_to_tell_it()
+    {
+        var run = new CoreRun(Options);
+        run.Register("w", "a", status: AgentStatus.Sleeping);
+        run.Take(run.Submission("alice", CoreRun.Task("a")));
+        Assert.Equal(["w"], run.Close().Called);
+    }
+
+    [Fact]
     public void No_more_is_kept_for_it_than_it_may_hold()
     {
         var run = Asleep(out var tasks, 5);

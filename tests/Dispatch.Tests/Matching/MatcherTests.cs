@@ -320,6 +320,23 @@ public sealed class MatcherTests
     }
 
     [Fact]
+    public void A_capability_that_nobody_has_or_asks_for_any_more_is_forgotten()
+    {
+        var run = new CoreRun();
+        run.Register("w", "a");
+        var tasks = run.Submit([.. Enumerable.Range(0, 200).Select(i => CoreRun.Task($"a once{i} twice{i}"))]);
+        Assert.Equal(1 + 200, run.State.Matcher.KnownCapabilities);
+        foreach (var task in tasks)
+            run.Cancel(task);
+        for (var i = 0; i < 50; i++)
+            run.Register("w", $"a mine{i}");
+
+        Assert.Equal(2, run.State.Matcher.KnownCapabilities);
+        run.Run(new DeregisterAgent("w"));
+        Assert.Equal(0, run.State.Matcher.KnownCapabilities);
+    }
+
+    [Fact]
     public void What_does_not_fit_into_one_batch_goes_on_in_the_next()
     {
         var run = new CoreRun(new StateOptions { MatchLimit = 7 });

@@ -1,5 +1,4 @@
 using System.Text;
-using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;

@@ -1,5 +1,3 @@
-using Dispatch.Agents;
-using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
 

@@ -1,4 +1,4 @@
-using Dispatch.Agents;
+using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
@@ -158,16 +158,41 @@ public sealed class SubmitTasksTests
     {
         var run = new CoreRun();
         run.Register("w", "a");
-        var named = CoreRun.Task("a", id: Id(7));
+        var named = CoreRun.Task("a", id: Id(7), hash: "h");
         Assert.Equal(Id(7), run.Submit(named));
         Assert.False(Only(run.Try("alice", named)).IsNew);
-        Assert.IsType<SubmitOutcome.IdTaken>(run.Try("alice", named with { Spec = named.Spec with { Title = "Another" } }));
+        Assert.IsType<SubmitOutcome.IdTaken>(run.Try("alice", named with { BodyHash = "other" }));
         Assert.IsType<SubmitOutcome.IdTaken>(run.Try("bob", named));
 
         run.Complete("w", Id(7));
         Assert.False(Only(run.Try("alice", named)).IsNew);
         Assert.IsType<SubmitOutcome.IdTaken>(run.Try("bob", named));
         Assert.Equal(1, run.State.Tasks.Totals.Sum());
+    }
+
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public void The_request_decides_whether_a_taken_id_is_a_repeat_whatever_became_of_the_task(bool changed, bool finished)
+    {
+        var run = new CoreRun();
+        run.Register("w", "a");
+        var named = CoreRun.Task("a", id: Id(7), hash: "h");
+        run.Submit(named);
+        if (changed)
+        {
+            run.Run(new PatchTask(Id(7), 9, null, null) { Caller = "alice" });
+            run.Run(new PatchTask(Id(7), null, JsonBytes.EmptyObject, run.Store.Find(Id(7))) { Caller = "alice" });
+        }
+
+        if (finished)
+            run.Complete("w", Id(7));
+
+        Assert.Equal((Id(7), false), (Only(run.Try("alice", named)).Id, Only(run.Try("alice", named)).IsNew));
+        Assert.Equal(Id(7), Assert.IsType<SubmitOutcome.IdTaken>(run.Try("alice", named with { BodyHash = "other" })).Id);
+        Assert.IsType<SubmitOutcome.IdTaken>(run.Try("bob", named));
     }
 
     [Fact]

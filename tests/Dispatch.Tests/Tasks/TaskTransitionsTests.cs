@@ -1,4 +1,3 @@
-using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Tasks;
 
