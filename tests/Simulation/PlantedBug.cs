@@ -41,15 +41,15 @@ internal sealed class PlantedBug(Universe universe, Random random)
 
     private static Batch Copy(
         Batch batch, IReadOnlyList<DispatchEvent>? events = null, IReadOnlyList<TaskRow>? tasks = null, IReadOnlyList<long>? totals = null) => new()
-    {
-        Events = events ?? batch.Events,
-        Tasks = tasks ?? batch.Tasks,
-        Attempts = batch.Attempts,
-        Keys = batch.Keys,
-        Agents = batch.Agents,
-        RemovedAgents = batch.RemovedAgents,
-        Tokens = batch.Tokens,
-        PrunedTasks = batch.PrunedTasks,
-        Totals = totals ?? batch.Totals,
-    };
+        {
+            Events = events ?? batch.Events,
+            Tasks = tasks ?? batch.Tasks,
+            Attempts = batch.Attempts,
+            Keys = batch.Keys,
+            Agents = batch.Agents,
+            RemovedAgents = batch.RemovedAgents,
+            Tokens = batch.Tokens,
+            PrunedTasks = batch.PrunedTasks,
+            Totals = totals ?? batch.Totals,
+        };
 }

@@ -88,7 +88,7 @@ internal sealed class StateConsistency
         var unmet = 0;
         foreach (var dependency in task.DependsOn)
         {
-            if (state.Tasks.Find(dependency) is not { Task.IsFinal: false } awaited)
+            if (state.Tasks.Find(dependency) is not { Task.IsFinal: false } awaited || awaited.Task.Number > task.Number)
                 continue;
             unmet++;
             Demand(awaited.Dependants?.Contains(entry) ?? false, $"task {task.Id} waits for {dependency}, which does not know");

@@ -249,7 +249,9 @@ internal sealed class TaskRules(LogChecker log, AgentRules agents, bool? ownerFi
             log.Find("I-10", $"it is to run at {task.Born.RunAt}, and it is {log.Timestamp}");
         foreach (var dependency in task.Born.DependsOn ?? [])
         {
-            if (!completedAndGone.Contains(dependency) && tasks.GetValueOrDefault(dependency) is not { Status: TaskState.Completed })
+            // A younger task of that id is another one.
+            var met = tasks.GetValueOrDefault(dependency) is { } known && known.Number < task.Number ? known.Status == TaskState.Completed : completedAndGone.Contains(dependency);
+            if (!met)
                 log.Find("I-10", $"its dependency {dependency} is {tasks.GetValueOrDefault(dependency)?.Status.ToString() ?? "gone"}");
         }
     }

@@ -108,7 +108,7 @@ public sealed record RetryTask(StoredTask Stored, long AsOf) : Command<ChangeOut
                 known = stored?.Task;
             }
 
-            if (known is null)
+            if (known is null || known.Number > task.Number)
                 broken ??= $"Dependency {dependency} is not kept any more; whether it completed is not known.";
             else if (!known.IsFinal)
                 unmet = true;

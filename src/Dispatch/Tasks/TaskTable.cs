@@ -255,7 +255,8 @@ public sealed class TaskTable
     {
         foreach (var dependency in entry.Task.DependsOn)
         {
-            if (entries.TryGetValue(dependency, out var awaited) && !awaited.Task.IsFinal)
+            // A younger one was made under the id of one that completed and was removed: it is not what was meant.
+            if (entries.TryGetValue(dependency, out var awaited) && !awaited.Task.IsFinal && awaited.Task.Number < entry.Task.Number)
             {
                 (awaited.Dependants ??= []).Add(entry);
                 entry.Unmet++;

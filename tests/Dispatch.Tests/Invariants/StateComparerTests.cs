@@ -228,7 +228,9 @@ public sealed class StateComparerTests
             var loaded = Loaded(store.Loaded());
             return System.Threading.Tasks.Task.FromResult(loaded with
             {
-                Agents = Rows("agents", loaded.Agents), Tokens = Rows("tokens", loaded.Tokens), Tasks = Rows("live tasks", loaded.Tasks),
+                Agents = Rows("agents", loaded.Agents),
+                Tokens = Rows("tokens", loaded.Tokens),
+                Tasks = Rows("live tasks", loaded.Tasks),
             });
         }
 

@@ -189,4 +189,26 @@ public sealed class DependencyTests
             await run.CheckStoreAsync();
         }
     }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_task_made_under_the_id_of_a_removed_dependency_is_another_one(bool restarts)
+    {
+        var run = new CoreRun();
+        run.Register("w", "a");
+        var first = CoreRun.Task("a", id: Ids[0], hash: "h");
+        run.Submit(first);
+        var waiting = run.Submit(CoreRun.Task("a", after: [Ids[0]], runAt: run.Wall + CoreRun.Minute));
+        run.Complete("w", Ids[0]);
+        run.Run(new PruneTasks([run.Store.Find(Ids[0])!], run.Store.Sequence));
+        run.Submit(first with { Required = ["nothing like it"] });
+        if (restarts)
+            run.Restart();
+
+        run.Pass(CoreRun.Minute);
+
+        Assert.Equal((TaskState.Assigned, TaskState.Pending), (run[waiting].Status, run[Ids[0]].Status));
+        await run.CheckStoreAsync();
+    }
 }

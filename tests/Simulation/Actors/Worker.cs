@@ -55,7 +55,8 @@ internal sealed class Worker(Universe universe, string name, Random random)
         var before = universe.Disk.Agents.GetValueOrDefault(name);
         var capabilities = DrawCapabilities(random, random.Next(1, 6));
         var reply = await universe.Edge.ExecuteAsync(new RegisterAgent(
-            name, capabilities, random.Chance(0.4) ? random.Pick(Owners) : null, null, most, random.Chance(0.9) ? AgentStatus.Ready : status, null) { Caller = name });
+            name, capabilities, random.Chance(0.4) ? random.Pick(Owners) : null, null, most, random.Chance(0.9) ? AgentStatus.Ready : status, null)
+        { Caller = name });
         if (!reply.IsAnswered)
             return;
         isRegistered = true;
