@@ -7,9 +7,23 @@ namespace Dispatch.Host;
 /// <summary>Checks a store against its own log: what <c>dispatch doctor</c> runs.</summary>
 public static class StoreCheck
 {
+    /// <summary>The version of the SQLite library that would be used, e.g. <c>3.40.1</c>.</summary>
+    /// <exception cref="BrokerStartException">There is none on this machine.</exception>
+    public static string FindSqliteVersion()
+    {
+        try
+        {
+            return SqliteStore.LibraryVersion;
+        }
+        catch (DllNotFoundException missing)
+        {
+            throw new BrokerStartException(missing.Message, null, missing);
+        }
+    }
+
     /// <summary>
     /// Reads the whole file for damage, folds its log from the first event and compares what comes out with the tables. Reads only, so
-    /// a broker may run beside it.
+    /// a broker may run beside it; when none does, no file is made beside the database.
     /// </summary>
     /// <param name="databaseFile">The database.</param>
     /// <param name="progress">Told now and then how far it is; null: nobody.</param>
@@ -19,16 +33,46 @@ public static class StoreCheck
     {
         try
         {
-            await using var store = SqliteStore.OpenForReading(new SqliteStoreOptions { Path = databaseFile });
-            var damage = await store.CheckIntegrityAsync(stop);
-            var report = await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
-            return damage.Count == 0
-                ? report
-                : report with { Count = report.Count + damage.Count, Findings = [.. damage.Select(text => new Finding.Unreadable(databaseFile, text)), .. report.Findings] };
+            if (SqliteStore.IsAtRest(databaseFile) && await CheckAtRestAsync(databaseFile, progress, stop) is { } report)
+                return report;
+            return await CheckAsync(new SqliteStoreOptions { Path = databaseFile }, progress, stop);
         }
         catch (StoreException failure)
         {
             throw new BrokerStartException(failure.Message, null, failure);
         }
+    }
+
+    // Null when a broker has come to the file meanwhile: pages of two states may then have been read.
+    private static async Task<StoreReport?> CheckAtRestAsync(string databaseFile, IProgress<StoreProgress>? progress, CancellationToken stop)
+    {
+        var before = Stamp(databaseFile);
+        try
+        {
+            var report = await CheckAsync(new SqliteStoreOptions { Path = databaseFile, AtRest = true }, progress, stop);
+            return IsUntouched() ? report : null;
+        }
+        catch (StoreException) when (!IsUntouched())
+        {
+            return null;
+        }
+
+        bool IsUntouched() => SqliteStore.IsAtRest(databaseFile) && Stamp(databaseFile) == before;
+    }
+
+    private static (DateTime Written, long Length) Stamp(string file)
+    {
+        var about = new FileInfo(file);
+        return about.Exists ? (about.LastWriteTimeUtc, about.Length) : default;
+    }
+
+    private static async Task<StoreReport> CheckAsync(SqliteStoreOptions options, IProgress<StoreProgress>? progress, CancellationToken stop)
+    {
+        await using var store = SqliteStore.OpenForReading(options);
+        var damage = await store.CheckIntegrityAsync(stop);
+        var report = await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
+        return damage.Count == 0
+            ? report
+            : report with { Count = report.Count + damage.Count, Findings = [.. damage.Select(text => new Finding.Unreadable(options.Path, text)), .. report.Findings] };
     }
 }

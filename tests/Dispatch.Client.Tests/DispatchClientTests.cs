@@ -307,7 +307,7 @@ public sealed class DispatchClientTests
         await using var server = await LoopbackServer.StartAsync(
             Reply.Ok("""{"tasks":{"pending":3,"running":1},"oldest_pending_ms":1200,"queue_ms":{"count":5,"avg":1.5,"p50":1,"p95":2,"p99":3.25},"run_ms":{"count":0,"avg":0,"p50":0,"p95":0,"p99":0},"dead_letters":2,"agents":[{"id":"a","status":"ready","drained":true,"active":1,"max_concurrent":3,"completed":9,"failed":1,"timeout":2,"lost":3,"avg_run_ms":12.5}],"sequence":99,"uptime_ms":5000,"queue_depth":4,"version":"0.1.0"}"""),
             Reply.Ok("""{"task_id":"t1","status":"assigned","reason":"assigned","message":"a has it.","assignment":{"agent":"a","attempt":1,"score":1.25,"capability_match":1,"availability":1,"priority_weight":1.25,"active":0,"max_concurrent":3,"candidates":2},"candidates":[{"agent":"b","eligible":false,"capability_match":0,"availability":1,"priority_weight":1.25,"active":0,"max_concurrent":1,"reason":"no_capability"}],"waiting_on":["d"]}"""),
-            Reply.Ok("""[{"sequence":4,"timestamp":"2026-11-20T08:00:00.000Z","type":"task.submitted","source":"dispatch","subject":"t1","actor":"agent-1","data":{"title":"T"}}]"""),
+            Reply.Ok("""[{"sequence":4,"timestamp":"2026-11-20T08:00:00.000Z","type":"task.submitted","caused_by":3,"source":"dispatch","subject":"t1","actor":"agent-1","data":{"title":"T"}}]"""),
             Reply.Ok("""[{"id":"i","agent_id":"a","created_at":"2026-11-20T08:00:00.000Z","revoked_at":"2026-11-20T09:00:00.000Z"}]"""),
             Reply.Ok($$"""{"agent":{{Wire.Agent}},"lease_expires_at":"2026-11-20T08:00:40.000Z","wake":true,"cancelled":[{"task_id":"t1","attempt":2,"reason":"no need"}]}"""));
         using var client = server.Client();
@@ -324,7 +324,7 @@ public sealed class DispatchClientTests
         Assert.Equal(("assigned", 1.25, 2), (explanation.Reason, explanation.Assignment!.Score, explanation.Assignment.Candidates));
         Assert.Equal(("b", false, "no_capability"), (explanation.Candidates[0].Agent, explanation.Candidates[0].Eligible, explanation.Candidates[0].Reason));
         Assert.Equal(["d"], explanation.WaitingOn);
-        Assert.Equal((4L, "task.submitted", "agent-1", """{"title":"T"}"""), (happened.Sequence, happened.Type, happened.Actor, happened.Data.GetRawText()));
+        Assert.Equal((4L, "task.submitted", "agent-1", 3L, """{"title":"T"}"""), (happened.Sequence, happened.Type, happened.Actor, happened.CausedBy, happened.Data.GetRawText()));
         Assert.Equal(At("09:00:00"), token.RevokedAt);
         Assert.True(beat.Wake);
         Assert.Equal(At("08:00:40"), beat.LeaseExpiresAt);

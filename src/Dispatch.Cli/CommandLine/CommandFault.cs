@@ -35,6 +35,8 @@ internal sealed record CommandFault(int ExitCode, string Code, string Message, s
     {
         var exit = refused.Status switch
         {
+            // What the broker calls invalid came from the command line, or from a file that it names.
+            400 when refused.Code == "validation" => CommandLine.ExitCode.Usage,
             401 or 403 => CommandLine.ExitCode.Denied,
             404 => CommandLine.ExitCode.NotFound,
             _ => CommandLine.ExitCode.Failed,

@@ -38,16 +38,7 @@ internal static class Limits
     private const int LargestPage = 1000;
 
     /// <summary>An option of at least 1.</summary>
-    public static Option<int> Option(int standard)
-    {
-        var option = new Option<int>("--limit") { Description = "At most this many", HelpName = "N", DefaultValueFactory = _ => standard };
-        option.Validators.Add(result =>
-        {
-            if (!result.Implicit && result.GetValueOrDefault<int>() < 1)
-                result.AddError("--limit: at least 1");
-        });
-        return option;
-    }
+    public static Option<int> Option(int standard) => Numbers.Option("--limit", "At most this many", 1, int.MaxValue, standard);
 
     /// <summary>The size of the pages to ask for.</summary>
     /// <param name="limit">Null: everything.</param>

@@ -103,6 +103,6 @@ internal sealed class DemoBoard(Screen screen, int total)
     {
         long Count(string state) => statistics.Tasks.GetValueOrDefault(state);
         return $"{Count(TaskState.Completed)} of {total} completed, {Count(TaskState.Assigned) + Count(TaskState.Running)} in hand, {Count(TaskState.Pending) + Count(TaskState.Scheduled)} waiting, "
-            + $"{statistics.Agents.Sum(agent => agent.Failed)} attempts failed, {statistics.Agents.Sum(agent => agent.Lost)} lost";
+            + $"{Plural.Of(statistics.Agents.Sum(agent => agent.Failed), "attempt")} failed, {statistics.Agents.Sum(agent => agent.Lost)} lost";
     }
 }

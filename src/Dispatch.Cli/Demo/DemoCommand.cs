@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json;
 using Dispatch.Cli.CommandLine;
 using Dispatch.Cli.Programs;
+using Dispatch.Cli.Terminal;
 using Dispatch.Client;
 
 namespace Dispatch.Cli.Demo;
@@ -15,12 +16,7 @@ internal static class DemoCommand
     public static Command Create()
     {
         var directory = new Argument<string>("DIR") { Description = "Where to take text files from", DefaultValueFactory = _ => "." };
-        var files = new Option<int>("--files") { Description = "At most this many files, 1 to 333", HelpName = "N", DefaultValueFactory = _ => 300 };
-        files.Validators.Add(result =>
-        {
-            if (!result.Implicit && result.GetValueOrDefault<int>() is < 1 or > 333)
-                result.AddError("--files: 1 to 333; the report can wait for no more than 1,000 tasks");
-        });
+        var files = Numbers.Option("--files", "At most this many files, 1 to 333", 1, 333, standard: 300, "the report can wait for no more than 1,000 tasks");
         return new DispatchCommand("demo", "Watch real work being brokered between real workers, one of which is killed half-way")
         {
             Arguments = { directory },
@@ -78,7 +74,7 @@ internal static class DemoCommand
         var report = (await client.SubmitAsync(DemoTask.ReportOn(ids), run.Stop)).Task;
         board.Tell($"{ids.Count} tasks submitted, and a report that waits for all of them");
 
-        var killed = false;
+        IReadOnlyList<DispatchTask>? held = null;
         await board.ShowAsync(async show =>
         {
             using var timer = new PeriodicTimer(Glance, TimeProvider.System);
@@ -86,8 +82,8 @@ internal static class DemoCommand
             {
                 var statistics = await client.GetStatisticsAsync(run.Stop);
                 show(statistics);
-                if (!killed && statistics.Tasks.GetValueOrDefault(TaskState.Completed) >= ids.Count / 2)
-                    killed = await KillAsync(board, stage, client, statistics, ids.Count, run.Stop);
+                if (held is null && statistics.Tasks.GetValueOrDefault(TaskState.Completed) >= ids.Count / 2)
+                    held = await KillAsync(board, stage, client, statistics, ids.Count, run.Stop);
                 report = await client.GetTaskAsync(report.Id, cancel: run.Stop);
                 await timer.WaitForNextTickAsync(run.Stop);
             }
@@ -95,20 +91,21 @@ internal static class DemoCommand
             show(await client.GetStatisticsAsync(run.Stop));
         });
 
-        return await DemoSummary.ReadAsync(client, report, ids.Count, sources.Chosen.Count, run.Stop);
+        return await DemoSummary.ReadAsync(client, report, ids.Count, sources.Chosen.Count, held ?? [], run.Stop);
     }
 
     /// <summary>Kills the victim while it has work in hand; near the end, also when it has none.</summary>
-    private static async Task<bool> KillAsync(DemoBoard board, DemoStage stage, DispatchClient client, Statistics statistics, int total, CancellationToken stop)
+    /// <returns>What it had in hand; null when it lives on.</returns>
+    private static async Task<IReadOnlyList<DispatchTask>?> KillAsync(DemoBoard board, DemoStage stage, DispatchClient client, Statistics statistics, int total, CancellationToken stop)
     {
         var held = await client.GetHeldTasksAsync(DemoWorker.Victim, stop);
         if (held.Count == 0 && statistics.Tasks.GetValueOrDefault(TaskState.Completed) < total * 9 / 10)
-            return false;
+            return null;
         var victim = stage.Workers.Single(worker => worker.Name == DemoWorker.Victim);
         victim.Kill();
         await victim.Exited;
-        board.Tell($"killed {victim.Name} (process {victim.Id}) with SIGKILL; it had {held.Count} tasks in hand");
-        return true;
+        board.Tell($"killed {victim.Name} (process {victim.Id}) with SIGKILL; it had {Plural.Of(held.Count, "task")} in hand");
+        return held;
     }
 
     private static async Task<(string Words, bool Sound)> ExamineAsync(DemoStage stage, CancellationToken stop)

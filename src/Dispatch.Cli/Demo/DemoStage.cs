@@ -42,6 +42,7 @@ internal sealed class DemoStage : IAsyncDisposable
         DemoWorker.WriteScripts(root);
         // A short lease, so that the killed worker is missed within seconds; short pauses, so that nobody waits for the flaky one.
         File.WriteAllText(Path.Combine(root, "dispatch.yaml"), """
+            server: { port: 0, metrics_port: 0 }
             agents: { lease_ms: 3000 }
             retry: { base_ms: 200 }
             logging: { level: warn }
@@ -55,7 +56,7 @@ internal sealed class DemoStage : IAsyncDisposable
     public async Task<DispatchClient> StartBrokerAsync(CancellationToken stop)
     {
         broker = DemoProcess.Start("broker", Root,
-            ["serve", "--config", Path.Combine(Root, "dispatch.yaml"), "--data-dir", Data, "--port", "0", "--metrics-port", "0"], watchdog);
+            ["serve", "--config", Path.Combine(Root, "dispatch.yaml"), "--data-dir", Data], watchdog);
         var directory = new DataDirectory(Data);
         await UntilAsync(() => Task.FromResult(directory.FindBroker() is { MetricsUrl: not null }), "The broker did not start", broker, stop);
         Broker = directory.FindBroker()!;

@@ -19,6 +19,9 @@ internal sealed record DemoSummary
     /// <summary>Attempts that vanished with the killed worker.</summary>
     public required long Lost { get; init; }
 
+    /// <summary>Tasks that the killed worker had been given and had not started: they went back at once, and no attempt was lost.</summary>
+    public required long HandedBack { get; init; }
+
     /// <summary>Attempts that a worker said had failed.</summary>
     public required long FailedAttempts { get; init; }
 
@@ -44,18 +47,33 @@ internal sealed record DemoSummary
     public bool IsGood => Report is not null && Completed == Tasks && StoreIsSound;
 
     /// <summary>Asks the broker how it went.</summary>
-    public static async Task<DemoSummary> ReadAsync(DispatchClient client, DispatchTask report, int tasks, int files, CancellationToken stop)
+    /// <param name="client">Asks.</param>
+    /// <param name="report">The last task, as it ended.</param>
+    /// <param name="tasks">How many there were besides.</param>
+    /// <param name="files">How many files they were about.</param>
+    /// <param name="held">What the victim had in hand when it was killed.</param>
+    /// <param name="stop">Ends the asking.</param>
+    public static async Task<DemoSummary> ReadAsync(DispatchClient client, DispatchTask report, int tasks, int files, IReadOnlyList<DispatchTask> held, CancellationToken stop)
     {
         var statistics = await client.GetStatisticsAsync(stop);
         var retried = 0L;
         await foreach (var task in client.ListAllTasksAsync(new TaskFilter { Limit = 1000 }, stop))
             retried += task.RetryCount;
+        var handedBack = 0L;
+        foreach (var task in held)
+        {
+            var attempts = (await client.GetTaskAsync(task.Id, cancel: stop)).Attempts;
+            if (attempts.Any(attempt => attempt.Attempt == task.Attempt && attempt is { Agent: DemoWorker.Victim, Outcome: "released" }))
+                handedBack++;
+        }
+
         return new DemoSummary
         {
             Files = files,
             Tasks = tasks + 1,
             Completed = statistics.Tasks.GetValueOrDefault(TaskState.Completed),
             Lost = statistics.Agents.Sum(agent => agent.Lost),
+            HandedBack = handedBack,
             FailedAttempts = statistics.Agents.Sum(agent => agent.Failed),
             Retried = retried,
             Report = report.Result,
@@ -85,8 +103,9 @@ internal sealed record DemoSummary
         screen.Line("The doctor");
         screen.Line(Doctor ?? "");
         screen.Line();
-        screen.Line($"{Completed} of {Tasks} tasks completed in {Durations.Show(TimeSpan.FromMilliseconds(TookMs))}.");
-        screen.Line($"{Lost} attempts were lost with the killed worker, {FailedAttempts} failed in the flaky one; {Retried} were made again.");
+        screen.Line($"{Completed} of {Plural.Of(Tasks, "task")} completed in {Durations.Show(TimeSpan.FromMilliseconds(TookMs))}.");
+        var notStarted = HandedBack == 0 ? "" : $" ({Plural.Of(HandedBack, "task")} it had not started went back at once)";
+        screen.Line($"{Plural.Of(Lost, "attempt")} lost with the killed worker{notStarted}, {FailedAttempts} failed in the flaky one; {Retried} made again.");
         screen.Line(IsGood ? "Nothing was lost." : "That is not how it should end.");
     }
 }

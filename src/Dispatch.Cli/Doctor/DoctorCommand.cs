@@ -27,7 +27,8 @@ internal static class DoctorCommand
         var sound = findings.TrueForAll(finding => finding.Status != Finding.Fault);
         if (run.Screen.Json)
             run.Screen.WriteJson(CliJson.Write(new FindingsBody(sound, findings)));
-        run.Screen.Line(sound ? "all is well" : "something is wrong; see above");
+        var warnings = findings.Count(finding => finding.Status == Finding.Warning);
+        run.Screen.Line(!sound ? "something is wrong; see above" : warnings == 0 ? "all is well" : $"nothing is wrong; {Plural.Of(warnings, "warning")} above");
         return sound ? ExitCode.Ok : ExitCode.Failed;
     });
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Dispatch.Cli.CommandLine;
+using Dispatch.Cli.Terminal;
 using Dispatch.Client;
 using Dispatch.Host;
 using Dispatch.Host.Configuration;
@@ -18,6 +19,8 @@ internal sealed class Examination(Invocation run)
     public async IAsyncEnumerable<Finding> RunAsync()
     {
         yield return new Finding("program", Finding.Fine, $"dispatch {Operations.VersionCommand.Version} on {RuntimeInformation.FrameworkDescription}, {RuntimeInformation.OSDescription}, {RuntimeInformation.RuntimeIdentifier}");
+
+        yield return Library();
 
         var (config, wrong) = LoadConfig();
         yield return wrong ?? new Finding("settings", Finding.Fine, config!.File is { } file ? $"good, from {file}" : "good; there is no file");
@@ -39,6 +42,10 @@ internal sealed class Examination(Invocation run)
         if (File.Exists(adminToken))
             yield return Permissions("token", adminToken, (UnixFileMode)0b000_111_111, "may be read by others than its owner");
 
+        var database = config.Config.Database.FilePath;
+        if (File.Exists(database))
+            yield return Permissions("file", database, (UnixFileMode)0b000_111_111, "may be read by others than its owner", Finding.Warning);
+
         var broker = new Brokers.DataDirectory(directory).FindBroker();
         if (broker is not null)
             yield return await AskAsync(broker);
@@ -48,7 +55,7 @@ internal sealed class Examination(Invocation run)
                 yield return port;
         }
 
-        yield return await StoreAsync(config.Config.Database.FilePath);
+        yield return await StoreAsync(database);
     }
 
     private (LoadedConfig? Config, Finding? Wrong) LoadConfig()
@@ -63,14 +70,26 @@ internal sealed class Examination(Invocation run)
         }
     }
 
-    private static Finding Permissions(string check, string path, UnixFileMode unwanted, string complaint)
+    private static Finding Library()
+    {
+        try
+        {
+            return new Finding("sqlite", Finding.Fine, $"SQLite {StoreCheck.FindSqliteVersion()}");
+        }
+        catch (BrokerStartException missing)
+        {
+            return new Finding("sqlite", Finding.Fault, missing.Message, missing.Next);
+        }
+    }
+
+    private static Finding Permissions(string check, string path, UnixFileMode unwanted, string complaint, string status = Finding.Fault)
     {
         if (OperatingSystem.IsWindows())
             return new Finding(check, Finding.Fine, path);
         var mode = File.GetUnixFileMode(path);
         return (mode & unwanted) == UnixFileMode.None
             ? new Finding(check, Finding.Fine, path)
-            : new Finding(check, Finding.Fault, $"{path} {complaint} (mode {Convert.ToString((int)mode, 8)})", $"chmod go-{(Directory.Exists(path) ? "w" : "rwx")} {path}");
+            : new Finding(check, status, $"{path} {complaint} (mode {Convert.ToString((int)mode, 8)})", $"chmod go-{(Directory.Exists(path) ? "w" : "rwx")} {path}");
     }
 
     private static Finding Space(string directory)
@@ -134,8 +153,8 @@ internal sealed class Examination(Invocation run)
         {
             var report = await StoreCheck.RunAsync(file, progress: null, run.Stop);
             return report.IsSound
-                ? new Finding("store", Finding.Fine, $"{report.Events:N0} events keep the rules and fold to the {report.Rows.Tasks:N0} tasks that are in the tables")
-                : new Finding("store", Finding.Fault, $"{report.Count:N0} things are wrong with the log or the tables", "Stop the broker, keep this directory, and restore the last backup.") { Details = [.. report.Findings.Select(found => found.ToString()!)] };
+                ? new Finding("store", Finding.Fine, report.Events == 0 ? "nothing has happened yet" : $"{Plural.Of(report.Events, "event")} keep the rules and fold to the {Plural.Of(report.Rows.Tasks, "task")} in the tables")
+                : new Finding("store", Finding.Fault, $"{Plural.Of(report.Count, "fault")} in the log or the tables", "Stop the broker, keep this directory, and restore the last backup.") { Details = [.. report.Findings.Select(found => found.ToString()!)] };
         }
         catch (BrokerStartException e)
         {

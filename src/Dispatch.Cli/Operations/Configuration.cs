@@ -18,9 +18,11 @@ internal static class Configuration
     /// <summary>Loads it.</summary>
     /// <param name="run">Holds --config and --data-dir.</param>
     /// <param name="overrides">Values of the command line by dotted key.</param>
+    /// <param name="consequence">What its faults led to, behind a semicolon.</param>
+    /// <param name="next">What to do when it is mended; null: the same again.</param>
     /// <exception cref="CommandException">Something in it is wrong; all of it is told.</exception>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static LoadedConfig Load(Invocation run, IReadOnlyDictionary<string, string> overrides)
+    public static LoadedConfig Load(Invocation run, IReadOnlyDictionary<string, string> overrides, string? consequence = null, string? next = null)
     {
         var outcome = ConfigLoader.Load(new ConfigInputs
         {
@@ -32,7 +34,7 @@ internal static class Configuration
         {
             ConfigOutcome.Loaded loaded => loaded.Config,
             ConfigOutcome.Faulty faulty => throw new CommandException(
-                new CommandFault(ExitCode.Usage, "configuration", "The configuration is wrong; nothing was started.", "See what is in force with: dispatch config show")
+                new CommandFault(ExitCode.Usage, "configuration", $"The configuration is wrong{(consequence is null ? "" : "; " + consequence)}.", next)
                 {
                     Details = [.. faulty.Faults.Select(fault => fault.ToString())],
                 }),

@@ -11,8 +11,8 @@ internal static class ServeCommand
 {
     public static Command Create()
     {
-        var port = Port("--port", "Port of the API [8600]; 0 takes a free one");
-        var metricsPort = Port("--metrics-port", "Port of health and metrics [8601]; 0 takes a free one");
+        var port = Numbers.Option("--port", "Port of the API [8600]; 0 takes a free one", 0, 65535);
+        var metricsPort = Numbers.Option("--metrics-port", "Port of health and metrics [8601]; 0 takes a free one", 0, 65535);
         return new DispatchCommand("serve", "Run the broker")
         {
             Options = { Configuration.FileOption, port, metricsPort },
@@ -36,7 +36,7 @@ internal static class ServeCommand
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static async Task<int> RunAsync(Invocation run, Dictionary<string, string> overrides)
     {
-        var config = Configuration.Load(run, overrides);
+        var config = Configuration.Load(run, overrides, "nothing was started", "Once it is mended, see what is in force with: dispatch config show");
         try
         {
             await BrokerProcess.RunAsync(config, run.Stop);
@@ -46,16 +46,5 @@ internal static class ServeCommand
         {
             throw new CommandException(new CommandFault(ExitCode.Failed, "not_started", e.Message, e.Next));
         }
-    }
-
-    private static Option<int?> Port(string name, string description)
-    {
-        var option = new Option<int?>(name) { Description = description, HelpName = "N" };
-        option.Validators.Add(result =>
-        {
-            if (result.Tokens.Count == 1 && !(int.TryParse(result.Tokens[0].Value, NumberStyles.None, CultureInfo.InvariantCulture, out var port) && port <= 65535))
-                result.AddError($"{name}: '{result.Tokens[0].Value}' is no port. Give 0 to 65535");
-        });
-        return option;
     }
 }

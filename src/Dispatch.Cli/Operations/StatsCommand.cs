@@ -46,8 +46,8 @@ internal static class StatsCommand
         if (statistics.OldestPendingMs is > 0 and var oldest)
             screen.Line($"the oldest waiting task has waited {Ms(oldest)}");
         if (statistics.DeadLetters > 0)
-            screen.Line($"{statistics.DeadLetters} dead letters; see them with: dispatch dead-letter list");
-        screen.Line($"{statistics.Sequence} events; up for {Ms(statistics.UptimeMs)}; version {statistics.Version}");
+            screen.Line($"{Plural.Of(statistics.DeadLetters, "dead letter")}; see with: dispatch dead-letter list");
+        screen.Line($"{Plural.Of(statistics.Sequence, "event")}; up for {Ms(statistics.UptimeMs)}; version {statistics.Version}");
     }
 
     private static string Ms(double milliseconds) => Durations.Show(TimeSpan.FromMilliseconds(milliseconds));

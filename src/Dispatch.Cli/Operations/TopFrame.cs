@@ -50,7 +50,7 @@ internal sealed record TopFrame(Statistics Statistics, IReadOnlyList<DispatchTas
 
         List<IRenderable> lines =
         [
-            new Text(TerminalText.Line($"dispatch {Statistics.Version}   up {Ms(Statistics.UptimeMs)}   {Rate ?? 0:N1} completed/s   oldest waiting {Ms(Statistics.OldestPendingMs ?? 0)}   {Statistics.DeadLetters:N0} dead letters"), new Style(decoration: Decoration.Bold)),
+            new Text(TerminalText.Line($"dispatch {Statistics.Version}   up {Ms(Statistics.UptimeMs)}   {Rate ?? 0:N1} completed/s   oldest waiting {Ms(Statistics.OldestPendingMs ?? 0)}   {Plural.Of(Statistics.DeadLetters, "dead letter")}"), new Style(decoration: Decoration.Bold)),
             new Text(TerminalText.Line(counts)),
             new Text(""),
             Statistics.Agents.Count == 0 ? new Text("no agents") : StatisticsView.Agents(Statistics).Table,

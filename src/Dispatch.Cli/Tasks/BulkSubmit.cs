@@ -108,6 +108,8 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
             var fault = CommandFault.Of(refused);
             throw new CommandException(fault with
             {
+                // Wrong use is what has done nothing, and bulks before this one may have been taken.
+                ExitCode = fault.ExitCode == ExitCode.Usage && submitted + seenBefore > 0 ? ExitCode.Failed : fault.ExitCode,
                 Message = $"{Named(lines)} refused: {InLines(fault.Message, lines)}",
                 Details = [.. fault.Details.Select(detail => InLines(detail, lines))],
             });
@@ -137,7 +139,7 @@ internal sealed class BulkSubmit(DispatchClient first, DispatchClient others, st
         const string start = "tasks[";
         var end = detail.IndexOf(']');
         return detail.StartsWith(start, StringComparison.Ordinal) && int.TryParse(detail.AsSpan(start.Length, Math.Max(0, end - start.Length)), out var index) && index < lines.Count
-            ? $"line {lines[index].Number}: {detail[(end + 1)..].TrimStart('.')}"
+            ? (lines.Count == 1 ? "" : $"line {lines[index].Number}: ") + detail[(end + 1)..].TrimStart('.')
             : detail;
     }
 

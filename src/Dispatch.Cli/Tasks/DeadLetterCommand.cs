@@ -44,7 +44,7 @@ internal static class DeadLetterCommand
                 Limit = Limits.Page(run.Get(all) ? null : most),
             };
             var tasks = client.ListAllDeadLettersAsync(filter, run.Stop);
-            await TaskView.WriteListAsync(run.Screen, run.Get(all) ? tasks : tasks.Take(most), "No dead letters.", run.Stop);
+            await TaskView.WriteListAsync(run.Screen, run.Get(all) ? tasks : tasks.Take(most), "No dead letters.", run.Stop, errors: true);
             return ExitCode.Ok;
         });
     }

@@ -14,7 +14,9 @@ internal static class ExplanationView
             return;
         }
 
-        screen.Line($"{explanation.Status}: {explanation.Message ?? explanation.Reason ?? "no reason given"}");
+        // Of a task that has ended, the message is about its state already.
+        var message = explanation.Message ?? explanation.Reason ?? "no reason given";
+        screen.Line(explanation.Reason == "final" ? message : $"{explanation.Status}: {message}");
         foreach (var id in explanation.WaitingOn)
             screen.Line($"  waits for {id}");
 

@@ -19,7 +19,7 @@ internal sealed class SubmitCommand
     private readonly Option<string?> priority = new("--priority") { Description = "0 to 10, or low, normal, high, critical", HelpName = "N" };
     private readonly Option<string?> context = new("--context") { Description = "A JSON object for the agent, or @FILE that holds one, or @- for standard input", HelpName = "JSON" };
     private readonly Option<TimeSpan?> timeout = Durations.Option("--timeout", "How long one attempt may run");
-    private readonly Option<int?> maxRetries = new("--max-retries") { Description = "Attempts after the first", HelpName = "N" };
+    private readonly Option<int?> maxRetries = Numbers.Option("--max-retries", "Attempts after the first, 0 to 100", 0, 100);
     private readonly Option<DateTimeOffset?> runAt = Durations.InstantOption("--run-at", "Not before this time");
     private readonly Option<TimeSpan?> delay = Durations.Option("--delay", "Not before this long from now");
     private readonly Option<DateTimeOffset?> deadline = Durations.InstantOption("--deadline", "No attempt goes on past this time");
@@ -77,7 +77,7 @@ internal sealed class SubmitCommand
                 result.AddError("--key-prefix goes with -f; for one task use --idempotency-key");
             if (result.GetResult(runAt) is not null && result.GetResult(delay) is not null)
                 result.AddError("--run-at and --delay say the same thing; give one");
-            if (result.GetValue(priority) is { } urgency && !TaskPriority.TryParse(urgency, out _))
+            if (result.GetValue(priority) is { } urgency && !(TaskPriority.TryParse(urgency, out var level) && level is >= 0 and <= 10))
                 result.AddError($"--priority: '{urgency}' is none. Give 0 to 10, or low, normal, high, critical");
         });
         return command.Does(run => run.Get(file) is { } path ? SubmitFileAsync(run, path) : SubmitOneAsync(run));

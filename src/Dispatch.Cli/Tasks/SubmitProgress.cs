@@ -21,7 +21,7 @@ internal static class SubmitProgress
                 return work(so =>
                 {
                     bar.Value = size is null ? 0 : so.BytesRead;
-                    bar.Description = $"{so.Submitted + so.SeenBefore:N0} tasks";
+                    bar.Description = Plural.Of(so.Submitted + so.SeenBefore, "task");
                 });
             });
 }

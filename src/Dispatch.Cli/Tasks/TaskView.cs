@@ -8,12 +8,15 @@ namespace Dispatch.Cli.Tasks;
 /// <summary>Tasks as a person reads them.</summary>
 internal static class TaskView
 {
+    private const int ErrorShown = 80;
+
     /// <summary>Writes a list: a listing for a person, an array for a machine.</summary>
     /// <param name="screen">Where to.</param>
     /// <param name="tasks">Read to its end; a machine gets each task as soon as it is there.</param>
     /// <param name="nothing">What to tell a person when there are none.</param>
     /// <param name="stop">Ends the reading.</param>
-    public static async Task WriteListAsync(Screen screen, IAsyncEnumerable<DispatchTask> tasks, string nothing, CancellationToken stop)
+    /// <param name="errors">Whether a person is to see why each one did not succeed.</param>
+    public static async Task WriteListAsync(Screen screen, IAsyncEnumerable<DispatchTask> tasks, string nothing, CancellationToken stop, bool errors = false)
     {
         if (screen.Json)
         {
@@ -29,12 +32,13 @@ internal static class TaskView
         }
 
         var now = TimeProvider.System.GetUtcNow();
-        var listing = new Listing("ID", "STATUS", ">PRIO", "AGENT", ">TRIES", ">AGE", "TITLE");
+        var listing = new Listing(["ID", "STATUS", ">PRIO", "AGENT", ">TRIES", ">AGE", "TITLE", .. errors ? ["ERROR"] : Array.Empty<string>()]);
         var any = false;
         await foreach (var task in tasks.WithCancellation(stop))
         {
             any = true;
-            listing.Add(task.Id, State(task), task.Priority, task.Assignee ?? "-", task.Attempt, Durations.Show(now - task.CreatedAt), task.Title);
+            Cell[] cells = [task.Id, State(task), task.Priority, task.Assignee ?? "-", task.Attempt, Durations.Show(now - task.CreatedAt), task.Title];
+            listing.Add(errors ? [.. cells, TerminalText.Short(task.Error, ErrorShown)] : cells);
         }
 
         if (any)
@@ -108,7 +112,8 @@ internal static class TaskView
             _ => "",
         };
         string?[] parts = [task.Status, where, task.IsFinal ? null : Progress(task.Progress), task.Status == TaskState.Completed ? null : task.Error];
-        return string.Join("  ", parts.Where(part => !string.IsNullOrEmpty(part)));
+        // Errors and progress are other people's text, and may have lines of their own.
+        return TerminalText.Line(string.Join("  ", parts.Where(part => !string.IsNullOrEmpty(part))));
     }
 
     /// <summary>A point in time as the machine's clock shows it.</summary>

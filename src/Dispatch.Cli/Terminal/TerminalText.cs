@@ -14,6 +14,12 @@ internal static class TerminalText
     /// <summary>The text with its line breaks, with every other control and direction character shown as its code.</summary>
     public static string Lines(string? text) => Clean(text, keepLines: true);
 
+    /// <summary>The text on one line as <see cref="Line"/> makes it, cut when it is longer.</summary>
+    /// <param name="text">Anybody's text.</param>
+    /// <param name="most">Characters there may be, the dots at the end of a cut text included.</param>
+    public static string Short(string? text, int most) =>
+        Line(text) is var line && line.Length > most ? line[..(most - 3)] + "..." : line;
+
     private static string Clean(string? text, bool keepLines)
     {
         if (text is null)

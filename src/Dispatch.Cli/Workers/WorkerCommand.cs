@@ -15,7 +15,7 @@ internal sealed class WorkerCommand
     private readonly Option<string?> id = new("--id") { Description = "The agent's id [--agent, DISPATCH_AGENT_ID]", HelpName = "ID" };
     private readonly Option<string[]> capabilities = new("--capability") { Description = "What it can do; may repeat", HelpName = "NAME" };
     private readonly Option<string> exec = new("--exec") { Description = "The program run for each task, and its arguments", HelpName = "COMMAND", Required = true };
-    private readonly Option<int> max = new("--max") { Description = "Tasks at once", HelpName = "N", DefaultValueFactory = _ => 3 };
+    private readonly Option<int> max = Numbers.Option("--max", "Tasks at once", 1, 1000, standard: 3);
     private readonly Option<string?> owner = new("--owner") { Description = "Whose agent it is", HelpName = "NAME" };
     private readonly Option<string[]> labels = Labels.Option("A label; may repeat");
     private readonly Option<TimeSpan?> grace = Durations.Option("--grace", "Time between asking a program to end and killing it [5s]");
@@ -55,11 +55,6 @@ internal sealed class WorkerCommand
                 the queue and costs no attempt.
                 """,
         };
-        max.Validators.Add(result =>
-        {
-            if (!result.Implicit && result.GetValueOrDefault<int>() is < 1 or > 1000)
-                result.AddError("--max: 1 to 1000");
-        });
         return command.Does(RunAsync);
     }
 

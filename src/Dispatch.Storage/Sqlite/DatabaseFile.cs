@@ -42,7 +42,7 @@ internal static class DatabaseFile
     /// <summary>A connection that can't write, whatever it is asked.</summary>
     internal static SqliteConnection OpenForReading(SqliteStoreOptions options)
     {
-        var connection = SqliteConnection.Open(options.Path, SqliteAccess.ReadOnly, options.FileSystem);
+        var connection = SqliteConnection.Open(options.Path, options.AtRest ? SqliteAccess.ReadAtRest : SqliteAccess.ReadOnly, options.FileSystem);
         try
         {
             connection.SetBusyTimeout(TimeSpan.FromSeconds(5));

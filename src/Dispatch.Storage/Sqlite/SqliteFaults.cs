@@ -29,7 +29,7 @@ internal static class SqliteFaults
                 $"Reading or writing {path} failed. Check the disk."),
             _ => (StoreFault.Unavailable, $"The store {path} refused."),
         };
-        return new StoreException(fault, $"{what} ({refusal.Message})", refusal);
+        return new StoreException(fault, $"{what} ({refusal.Reason})", refusal);
     }
 
     /// <summary>True for what can go wrong in reading rows: SQLite refuses, or a row can't be understood.</summary>

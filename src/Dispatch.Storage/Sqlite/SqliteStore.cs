@@ -52,6 +52,9 @@ public sealed class SqliteStore : IStore
         }
     }
 
+    /// <summary>Whether everything is in the database file itself: no log beside it, as an open store has, or one whose broker was killed.</summary>
+    public static bool IsAtRest(string path) => !File.Exists(path + "-wal") && !File.Exists(path + "-journal");
+
     /// <summary>Opens an existing store only to look at it, also while a broker runs on it. Every write is refused.</summary>
     /// <exception cref="StoreException">It isn't there or can't be read; told by the first read, except that it is missing.</exception>
     public static SqliteStore OpenForReading(SqliteStoreOptions options)

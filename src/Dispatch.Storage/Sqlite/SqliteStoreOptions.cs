@@ -15,6 +15,12 @@ public sealed record SqliteStoreOptions
     /// <summary>Connections that read at the same time, 1..64; default 8.</summary>
     public int Readers { get; init; } = 8;
 
+    /// <summary>
+    /// For a store that is only read: nobody writes the file meanwhile, so that it is read without locks and without making files beside
+    /// it. What it says is worth nothing when somebody did. Default false.
+    /// </summary>
+    public bool AtRest { get; init; }
+
     /// <summary>For tests: a SQLite VFS that fails on demand.</summary>
     internal string? FileSystem { get; init; }
 

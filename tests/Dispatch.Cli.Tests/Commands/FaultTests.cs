@@ -7,7 +7,7 @@ namespace Dispatch.Cli.Tests.Commands;
 public sealed class FaultTests
 {
     [Theory]
-    [InlineData(400, "validation", 1)]
+    [InlineData(400, "validation", 2)]
     [InlineData(401, "unauthorized", 5)]
     [InlineData(403, "forbidden", 5)]
     [InlineData(404, "task_not_found", 4)]
@@ -37,7 +37,7 @@ public sealed class FaultTests
         await using var stub = await BrokerStub.StartAsync(_ => Answer.Refuse(400, "validation", "two things are wrong",
             ""","errors":[{"field":"title","message":"is too long","value":"xxx"},{"field":"priority","message":"is not 0 to 10"}]"""));
         var outcome = await stub.RunAsync("submit", "x");
-        Assert.Equal(1, outcome.ExitCode);
+        Assert.Equal(2, outcome.ExitCode);
         Assert.Contains("  title: is too long (given: \"xxx\")\n  priority: is not 0 to 10\n", outcome.Errors, StringComparison.Ordinal);
     }
 
@@ -60,6 +60,9 @@ public sealed class FaultTests
     [InlineData("submit x --timeout 30", "30s, 5m")]
     [InlineData("submit x --run-at tomorrow", "2026-12-24T18:00:00Z")]
     [InlineData("submit x --priority urgent", "low, normal, high")]
+    [InlineData("submit x --priority 11", "0 to 10")]
+    [InlineData("submit x --max-retries 101", "from 0 to 100")]
+    [InlineData("task list --limit x", "at least 1")]
     [InlineData("submit x --label nolabel", "key=value")]
     [InlineData("submit x --context []", "no object")]
     [InlineData("submit x --context {", "no valid JSON")]
@@ -72,7 +75,7 @@ public sealed class FaultTests
     [InlineData("worker --id w --exec 'wc", "not closed")]
     [InlineData("worker --exec wc", "--id")]
     [InlineData("worker --id w", "--exec")]
-    [InlineData("worker --id w --exec wc --max 0", "1 to 1000")]
+    [InlineData("worker --id w --exec wc --max 0", "from 1 to 1000")]
     [InlineData("demo /dispatch-no-such-directory", "no directory")]
     public async Task A_wrong_command_line_is_told_with_the_way_out(string line, string way)
     {

@@ -18,6 +18,7 @@ internal static unsafe partial class Sqlite3
     internal const int OpenReadOnly = 0x00000001;
     internal const int OpenReadWrite = 0x00000002;
     internal const int OpenCreate = 0x00000004;
+    internal const int OpenUri = 0x00000040;
     internal const int OpenNoMutex = 0x00008000;
 
     internal const uint PreparePersistent = 0x01;

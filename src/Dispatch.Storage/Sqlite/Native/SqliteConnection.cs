@@ -10,6 +10,9 @@ internal enum SqliteAccess
     /// <summary>Reads only; the file has to exist.</summary>
     ReadOnly,
 
+    /// <summary>Reads only a file that nobody writes meanwhile: takes no locks and makes no files beside it. What a log beside it holds is not seen.</summary>
+    ReadAtRest,
+
     /// <summary>Reads and writes; the file is made when it isn't there.</summary>
     ReadWriteCreate,
 }
@@ -83,10 +86,15 @@ internal sealed unsafe class SqliteConnection : IDisposable
     {
         Sqlite3.Register();
         var flags = Sqlite3.OpenNoMutex
-            | (access == SqliteAccess.ReadOnly ? Sqlite3.OpenReadOnly : Sqlite3.OpenReadWrite | Sqlite3.OpenCreate);
+            | access switch
+            {
+                SqliteAccess.ReadOnly => Sqlite3.OpenReadOnly,
+                SqliteAccess.ReadAtRest => Sqlite3.OpenReadOnly | Sqlite3.OpenUri,
+                _ => Sqlite3.OpenReadWrite | Sqlite3.OpenCreate,
+            };
         nint handle;
         int code;
-        fixed (byte* name = ZeroTerminated(path), vfs = fileSystem is null ? null : ZeroTerminated(fileSystem))
+        fixed (byte* name = ZeroTerminated(access == SqliteAccess.ReadAtRest ? AtRest(path) : path), vfs = fileSystem is null ? null : ZeroTerminated(fileSystem))
             code = Sqlite3.Open(name, &handle, flags, vfs);
 
         var connection = new SqliteConnection(handle);
@@ -198,7 +206,7 @@ internal sealed unsafe class SqliteConnection : IDisposable
         var systemError = handle != 0 && SqliteException.HasSystemError(code) ? Sqlite3.SystemError(handle) : 0;
         var text = handle == 0 ? Text(Sqlite3.ErrorText(code)) : Text(Sqlite3.ErrorMessage(handle));
         var system = systemError == 0 ? "" : $", errno {systemError}: {Marshal.GetPInvokeErrorMessage(systemError)}";
-        return new SqliteException(code, systemError, $"{text} (SQLite {code}{system}) [{doing}]");
+        return new SqliteException(code, systemError, $"{text} (SQLite {code}{system})", doing);
     }
 
     private SqliteStatement? Prepare(byte* sql, int length, string whole, out byte* tail)
@@ -236,6 +244,14 @@ internal sealed unsafe class SqliteConnection : IDisposable
         }
 
         return true;
+    }
+
+    /// <summary>The path as an address, in which SQLite takes settings of the file.</summary>
+    private static string AtRest(string path)
+    {
+        if (OperatingSystem.IsWindows())
+            path = "/" + path.Replace('\\', '/');
+        return $"file://{path.Replace("%", "%25", StringComparison.Ordinal).Replace("?", "%3f", StringComparison.Ordinal).Replace("#", "%23", StringComparison.Ordinal)}?immutable=1";
     }
 
     private static byte[] ZeroTerminated(string text)

@@ -19,12 +19,17 @@ internal sealed class SqliteException : Exception
     private const int IoErrorDirectoryFsync = IoError | (5 << 8);
     private const int CannotOpenSymlink = CannotOpen | (6 << 8);
 
-    internal SqliteException(int extendedCode, int systemError, string message)
-        : base(message)
+    /// <param name="doing">The statement, or what else was called; null when it says nothing.</param>
+    internal SqliteException(int extendedCode, int systemError, string reason, string? doing = null)
+        : base(doing is null ? reason : $"{reason} [{doing}]")
     {
+        Reason = reason;
         ExtendedCode = extendedCode;
         SystemError = systemError;
     }
+
+    /// <summary>What SQLite and the system say, without the statement: that is nothing to an operator.</summary>
+    public string Reason { get; }
 
     /// <summary>The kind of failure: the low byte of <see cref="ExtendedCode"/>.</summary>
     public int Code => ExtendedCode & 0xff;
