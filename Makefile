@@ -16,7 +16,7 @@ export MSBUILDDISABLENODEREUSE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test check demo bench simulate crash format docs
+.PHONY: help setup build test check demo bench simulate crash prove format docs
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,13 @@ simulate: ## run the core in virtual time under crashes and bad workers [SEEDS=1
 
 crash: build ## kill a real broker again and again and look for lost work [KILLS=200]
 	@$(DOTNET) run --project tests/Chaos -c Release -- crash --kills $(KILLS) --dispatch $(DISPATCH)
+
+prove: ## show that simulation and crash test can fail: planted bugs must be caught
+	@build/sdk.sh
+	@$(DOTNET) run --project tests/Simulation -c Release -- --prove
+	@$(DOTNET) publish src/Dispatch.Cli -c Release -o artifacts/planted/dispatch -p:PlantedBugs=true \
+		-p:ArtifactsPath=$(CURDIR)/artifacts/planted/build -v quiet --nologo
+	@$(DOTNET) run --project tests/Chaos -c Release -- crash --prove --dispatch artifacts/planted/dispatch/dispatch
 
 format: ## put the source into the agreed form
 	@build/sdk.sh
