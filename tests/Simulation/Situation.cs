@@ -32,6 +32,7 @@ internal enum Situation
     RepeatAfterUnknownFoundExisting,
     RepeatAfterUnknownCreated,
     RepeatAfterTaskFinished,
+    RepeatWithSomethingNew,
     KeyMismatch,
     KeyTwiceInRequest,
     OwnIdRepeated,

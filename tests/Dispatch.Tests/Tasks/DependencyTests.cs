@@ -208,7 +208,7 @@ public sealed class DependencyTests
 
         run.Pass(CoreRun.Minute);
 
-        Assert.Equal((TaskState.Assigned, TaskState.Pending), (run[waiting].Status, run[Ids[0]].Status));
+        Assert.Equal((TaskState.Pending, TaskState.Pending), (run[waiting].Status, run[Ids[0]].Status));
         await run.CheckStoreAsync();
     }
 }

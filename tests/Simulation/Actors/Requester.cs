@@ -130,14 +130,26 @@ internal sealed class Requester(Universe universe, string name, Random random)
         var submission = random.Pick(keyed);
         if (random.Chance(0.2))
             await MisuseKeyAsync(submission);
+        else if (submission.Task.Id is { } id && random.Chance(0.4))
+            await AddToAsync(submission, id);
         else
             await SendAsync([submission], mustBeRefused: false);
     }
 
+    /// <summary>The same again, and with it something new that refers to it.</summary>
+    private async Task AddToAsync(Submission known, TaskId id)
+    {
+        var added = universe.Ledger.Submit(name, number => Draw(number, null) with { DependsOn = [id] });
+        mine.Add(added);
+        if (added.Task.Spec.IdempotencyKey is not null)
+            keyed.Add(added);
+        universe.Reached(Situation.RepeatWithSomethingNew);
+        await SendAsync(random.Chance(0.5) ? [known, added] : [added, known], mustBeRefused: false);
+    }
+
     private async Task SendAsync(IReadOnlyList<Submission> submissions, bool mustBeRefused)
     {
-        var unknownBefore = submissions.Count == 1 && submissions[0].Open > 0;
-        var removedBefore = submissions.Count == 1 && submissions[0].Created.Exists(universe.Ledger.WasRemoved);
+        var before = submissions.Select(submission => new Before(submission.Open > 0, submission.Created.Count > 0, submission.Created.Count > 0 && universe.Ledger.WasRemoved(submission.Created[^1]))).ToArray();
         foreach (var submission in submissions)
         {
             submission.Open++;
@@ -159,10 +171,13 @@ internal sealed class Requester(Universe universe, string name, Random random)
                 if (mustBeRefused)
                     universe.Fail("I-10", $"A request of {name} with a circle, a reference to nowhere or a key used twice was accepted.");
                 for (var i = 0; i < submissions.Count; i++)
-                    Note(submissions[i], accepted.Tasks[i], unknownBefore, removedBefore);
+                    Note(submissions[i], accepted.Tasks[i], before[i]);
                 break;
             case SubmitOutcome.BadReference bad when mustBeRefused:
                 universe.Reached(bad.Problem.Contains("circle", StringComparison.Ordinal) ? Situation.CircleRefused : Situation.MissingReferenceRefused);
+                break;
+            case SubmitOutcome.BadReference bad when before[bad.Index] is { Existed: true, WasRemoved: false } && !universe.Ledger.WasRemoved(submissions[bad.Index].Created[^1]):
+                universe.Fail("I-3", $"A repeat of {name} is refused: {bad.Problem}");
                 break;
             case SubmitOutcome.Mismatch mismatch:
                 if (submissions[mismatch.Index].Created.Contains(mismatch.Existing))
@@ -175,20 +190,22 @@ internal sealed class Requester(Universe universe, string name, Random random)
         }
     }
 
-    private void Note(Submission submission, SubmittedTask answer, bool unknownBefore, bool removedBefore)
+    private void Note(Submission submission, SubmittedTask answer, Before before)
     {
         universe.Ledger.Acknowledge(submission, answer.Id, answer.IsNew);
         universe.Known.Add(answer.Id);
         if (answer.IsNew)
         {
-            if (unknownBefore)
+            if (before.WasOpen)
                 universe.Reached(Situation.RepeatAfterUnknownCreated);
-            if (removedBefore)
+            if (before.WasRemoved)
                 universe.Reached(Situation.RepeatOfRemovedKey);
             return;
         }
 
-        universe.Reached(unknownBefore ? Situation.RepeatAfterUnknownFoundExisting : Situation.RepeatFoundExisting);
+        if (before.WasRemoved && universe.Ledger.WasRemoved(answer.Id))
+            universe.Fail("I-1", $"A repeat of {name} was answered with task {answer.Id}, which had been removed before it was sent.");
+        universe.Reached(before.WasOpen ? Situation.RepeatAfterUnknownFoundExisting : Situation.RepeatFoundExisting);
         if (universe.Disk.Find(answer.Id) is { Task.IsFinal: true })
             universe.Reached(Situation.RepeatAfterTaskFinished);
     }
@@ -306,4 +323,7 @@ internal sealed class Requester(Universe universe, string name, Random random)
     private TaskId NewId() => new(random.NextGuid());
 
     private TaskId Known() => universe.Known.Count == 0 ? NewId() : random.Pick(universe.Known);
+
+    /// <summary>How things stood when a request was sent.</summary>
+    private readonly record struct Before(bool WasOpen, bool Existed, bool WasRemoved);
 }
