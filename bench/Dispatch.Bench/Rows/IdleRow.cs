@@ -14,7 +14,7 @@ internal static class IdleRow
         await broker.RegisterAsync(Agents, 3, bench.Cancellation);
 
         // One agent every two seconds: each is heard every 10 s, a third of the lease.
-        await HeartbeatsAsync(bench, broker, TimeSpan.FromSeconds(6));
+        await HeartbeatsAsync(bench, broker, TimeSpan.FromSeconds(bench.Arguments.Quick ? 6 : 60));
         var window = Window.Open(broker.Gauge);
         await HeartbeatsAsync(bench, broker, time);
         var figures = window.Close();

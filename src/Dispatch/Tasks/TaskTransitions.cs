@@ -41,7 +41,13 @@ public static class TaskTransitions
     {
         TaskAssigned e => task with
         {
-            Status = TaskState.Assigned, Assignee = e.Agent, Attempt = e.Attempt, AssignedAt = at, StartedAt = 0, NextAttemptAt = 0, Why = e.Why,
+            Status = TaskState.Assigned,
+            Assignee = e.Agent,
+            Attempt = e.Attempt,
+            AssignedAt = at,
+            StartedAt = 0,
+            NextAttemptAt = 0,
+            Why = e.Why,
             Progress = null,
         },
         TaskStarted => task with { Status = TaskState.Running, StartedAt = at },
@@ -50,23 +56,39 @@ public static class TaskTransitions
         TaskFailed e => Ended(task, AttemptOutcome.Failed, e.Usage) with { Status = TaskState.Failed, CompletedAt = at, Error = e.Error },
         TaskTimedOut e => (e.Agent is null ? task : Ended(task, AttemptOutcome.Timeout, null)) with
         {
-            Status = TaskState.Timeout, CompletedAt = at, Error = e.Error, NextAttemptAt = 0,
+            Status = TaskState.Timeout,
+            CompletedAt = at,
+            Error = e.Error,
+            NextAttemptAt = 0,
         },
         TaskReleased e => Waits(Ended(task, AttemptOutcome.Released, null)) with { NextAttemptAt = e.NextAttemptAt ?? 0 },
         TaskReassigned { Requeued: true } e => Waits(Ended(task, AttemptOutcome.Lost, null)) with { RetryCount = e.RetryCount, Error = e.Reason },
         TaskReassigned e => Ended(task, AttemptOutcome.Lost, null) with
         {
-            Status = TaskState.Failed, CompletedAt = at, Error = e.Reason, RetryCount = e.RetryCount,
+            Status = TaskState.Failed,
+            CompletedAt = at,
+            Error = e.Reason,
+            RetryCount = e.RetryCount,
         },
         TaskRetried { Manual: true } e => Waits(task) with
         {
-            Status = e.Status ?? TaskState.Pending, RetryCount = 0, QueuedAt = at, NextAttemptAt = 0, Error = null, DeadLettered = false, LastOutcome = AttemptOutcome.None, LastAgent = null,
+            Status = e.Status ?? TaskState.Pending,
+            RetryCount = 0,
+            QueuedAt = at,
+            NextAttemptAt = 0,
+            Error = null,
+            DeadLettered = false,
+            LastOutcome = AttemptOutcome.None,
+            LastAgent = null,
             Deadline = task.Deadline > at ? task.Deadline : 0,
         },
         TaskRetried e => Waits(task) with { RetryCount = e.RetryCount, NextAttemptAt = e.NextAttemptAt },
         TaskCancelled e => (task.IsHeld ? Ended(task, AttemptOutcome.Cancelled, null) : task) with
         {
-            Status = TaskState.Cancelled, CompletedAt = at, Error = e.Reason, NextAttemptAt = 0,
+            Status = TaskState.Cancelled,
+            CompletedAt = at,
+            Error = e.Reason,
+            NextAttemptAt = 0,
         },
         TaskUpdated e => Updated(task, e, at),
         TaskDeadLettered => task with { DeadLettered = true },
@@ -97,12 +119,20 @@ public static class TaskTransitions
 
     private static WorkTask Ended(WorkTask task, AttemptOutcome outcome, JsonBytes? usage) => task with
     {
-        LastAgent = task.Assignee, LastOutcome = outcome, Usage = UsageSum.Add(task.Usage, usage),
+        LastAgent = task.Assignee,
+        LastOutcome = outcome,
+        Usage = UsageSum.Add(task.Usage, usage),
     };
 
     private static WorkTask Waits(WorkTask task) => task with
     {
-        Status = TaskState.Pending, Assignee = null, AssignedAt = 0, StartedAt = 0, CompletedAt = 0, Why = null, Progress = null,
+        Status = TaskState.Pending,
+        Assignee = null,
+        AssignedAt = 0,
+        StartedAt = 0,
+        CompletedAt = 0,
+        Why = null,
+        Progress = null,
     };
 
     private static WorkTask Updated(WorkTask task, TaskUpdated update, long at)
