@@ -15,6 +15,8 @@ step format dotnet format whitespace . --folder --verify-no-changes --exclude ar
 step build build/all.sh || { echo; build/totals.sh; exit 1; }
 build/test.sh
 step simulation dotnet run --project tests/Simulation -c Release --no-build -- --seeds "$seeds"
+step simulation-repeats dotnet run --project tests/Simulation -c Release --no-build -- --determinism 25
+step simulation-proof dotnet run --project tests/Simulation -c Release --no-build -- --prove
 step crash dotnet run --project tests/Chaos -c Release --no-build -- crash --kills "$kills" --dispatch "$dispatch"
 echo
 build/totals.sh

@@ -27,17 +27,25 @@ internal static class Seeds
         }
 
         var early = new SortedDictionary<long, Outcome>();
-        for (var expected = options.From; expected < end; expected++)
+        try
         {
-            while (!early.ContainsKey(expected))
+            for (var expected = options.From; expected < end; expected++)
             {
-                if (!results.TryTake(out var outcome, Patience))
-                    throw new InvalidOperationException($"Nothing has finished for {Patience}: a seed near {expected} hangs. Run it alone with --seed.");
-                early.Add(outcome.Seed, outcome);
-            }
+                while (!early.ContainsKey(expected))
+                {
+                    if (!results.TryTake(out var outcome, Patience))
+                        throw new InvalidOperationException($"Nothing has finished for {Patience}: a seed near {expected} hangs. Run it alone with --seed.");
+                    early.Add(outcome.Seed, outcome);
+                }
 
-            early.Remove(expected, out var due);
-            yield return due!;
+                early.Remove(expected, out var due);
+                yield return due!;
+            }
+        }
+        finally
+        {
+            // Whoever has seen enough does not wait for the rest.
+            Interlocked.Exchange(ref next, end);
         }
     }
 }

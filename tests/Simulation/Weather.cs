@@ -87,7 +87,7 @@ internal sealed class Weather
             CommitUnknownDone = bug == Bug.UnknownToldAsFailed ? 0.05 : Rate(0.06),
             CommitUnknownNotDone = Rate(0.06),
             CommitHangs = Rate(0.01),
-            CommitFatal = Rate(0.01),
+            CommitFatal = Rate(0.03),
             ReadFails = Rate(0.05),
             LoadFails = Rate(0.3),
             ProbeFails = Rate(0.4),

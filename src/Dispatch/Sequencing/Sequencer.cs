@@ -156,11 +156,10 @@ public sealed class Sequencer
     {
         stopping = true;
         queue.Writer.TryComplete();
-        try
-        {
-            await loop.WaitAsync(patience, clock);
-        }
-        catch (TimeoutException)
+
+        // Why the loop ended, if by itself, Completion tells; whoever stops goes on with what else there is to close.
+        await loop.WaitAsync(patience, clock).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        if (!loop.IsCompleted)
         {
             // The store hangs. Nobody waits for it any longer: what it does with the commit in flight, a restart will see.
             abort.Cancel();
