@@ -21,7 +21,15 @@ public sealed class PublicSurfaceTests
         Assert.Equal(File.ReadAllText(Path.Combine(SourceDirectory(), Approved)), actual);
     }
 
-    private static string SourceDirectory([System.Runtime.CompilerServices.CallerFilePath] string path = "") => Path.GetDirectoryName(path)!;
+    // By walking up from where the tests run: the compiler's own idea of the path is mapped away in deterministic builds.
+    private static string SourceDirectory()
+    {
+        var directory = new DirectoryInfo(AppContext.BaseDirectory);
+        while (directory is not null && !File.Exists(Path.Combine(directory.FullName, "Dispatch.slnx")))
+            directory = directory.Parent;
+        var root = directory ?? throw new DirectoryNotFoundException($"No Dispatch.slnx above {AppContext.BaseDirectory}.");
+        return Path.Combine(root.FullName, "tests", "Dispatch.Client.Tests");
+    }
 
     private static string Describe(Assembly assembly)
     {
