@@ -7,7 +7,7 @@ KILLS ?= 200
 DOTNET := dotnet
 DISPATCH := artifacts/dispatch/dispatch
 SOURCES := $(shell find src docs/openapi.json -type f ! -path '*/bin/*' ! -path '*/obj/*' 2>/dev/null) \
-	Directory.Build.props Directory.Packages.props global.json .editorconfig BannedSymbols.txt
+	Directory.Build.props Directory.Packages.props global.json .editorconfig build/BannedSymbols.txt
 
 export DOTNET_NOLOGO := 1
 export DOTNET_CLI_TELEMETRY_OPTOUT := 1

@@ -24,6 +24,8 @@ if [ "${1:-test}" = test ]; then
   need wrk command -v wrk
   need git command -v git
   need procps command -v pgrep
+  need nodejs command -v node
+  need npm command -v npm
 fi
 
 if [ ${#missing[@]} -eq 0 ]; then

@@ -17,6 +17,7 @@ step() { # step NAME COMMAND...: runs it, counts it, returns its verdict
     printf -- '-- %s passed (%d s)\n' "$name" $((SECONDS - began))
   else
     count "$name" 0 1 0
+    echo "$name: failed; its output is above" >"$results/$name.faults"
     printf -- '-- %s FAILED (%d s)\n' "$name" $((SECONDS - began))
     return 1
   fi

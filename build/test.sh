@@ -15,10 +15,15 @@ counters() { # the suite's numbers from its trx file: "passed failed skipped"
     END { printf "%d %d %d\n", passed, executed - passed, total - executed }'
 }
 
+faults() { # what went wrong, one line each: the failed tests of a trx file, and what failed outside of any test
+  sed -n -e 's/.*<UnitTestResult .*testName="\([^"]*\)".*outcome="Failed".*/\1/p' \
+    -e 's/.*<Text>\(.*\(Failure\|rror\).*\)<\/Text>.*/\1/p' "$1"
+}
+
 run_suite() {
   local suite=$1 assembly="artifacts/bin/$1/release/$1.dll" trx="$results/$1.trx"
   local began=$SECONDS status=0 passed=0 failed=0 skipped=0
-  rm -f "$trx"
+  rm -f "$trx" "$results/$suite.faults"
   if [ -f "$assembly" ]; then
     timeout --kill-after=10 "$limit_s" dotnet test "$assembly" --nologo \
       --logger "console;verbosity=minimal" --logger "trx;LogFileName=$suite.trx" --results-directory "$results" \
@@ -30,11 +35,12 @@ run_suite() {
   [ "$status" -ne 124 ] || echo "$suite: not done after $limit_s s, ended"
 
   [ ! -f "$trx" ] || read -r passed failed skipped < <(counters "$trx")
+  [ ! -f "$trx" ] || [ "$status" -eq 0 ] || faults "$trx" | sed "s/^/$suite: /" >"$results/$suite.faults"
   if [ $((passed + failed + skipped)) -eq 0 ]; then
-    echo "$suite: ran no tests"
+    echo "$suite: ran no tests" | tee -a "$results/$suite.faults"
     failed=1
   elif [ "$status" -ne 0 ] && [ "$failed" -eq 0 ]; then
-    echo "$suite: no test failed, but the runner ended with $status"
+    echo "$suite: no test failed, but the runner ended with $status" | tee -a "$results/$suite.faults"
     failed=1
   fi
   count "$suite" "$passed" "$failed" "$skipped"

@@ -20,7 +20,7 @@ internal sealed record BenchArguments
         Ends with 0 whatever the numbers are, 1 when a row could not be measured, 2 when called wrongly, 130 when interrupted.
         """;
 
-    private static readonly string[] AllRows = ["bare", "submit", "bulk", "life", "drain", "latency", "memory", "start", "idle"];
+    private static readonly string[] AllRows = ["bare", "submit", "bulk", "life", "drain", "latency", "memory", "start", "events", "idle"];
 
     /// <summary>Rows to run, in the order of the table; <c>bare</c> always runs because every ratio needs it.</summary>
     public required IReadOnlyList<string> Rows { get; init; }

@@ -83,6 +83,7 @@ async Task<int> RunAsync()
         ("drain", arguments.Wants("drain"), DrainRow.RunAsync),
         ("latency", arguments.Wants("latency"), LatencyRow.RunAsync),
         ("memory and start", arguments.Wants("memory") || arguments.Wants("start"), StoreRows.RunAsync),
+        ("events", arguments.Wants("events"), EventRows.RunAsync),
         ("idle", arguments.Wants("idle"), IdleRow.RunAsync),
     ];
     foreach (var (name, _, row) in rows.Where(row => row.Wanted))

@@ -7,7 +7,9 @@ using Dispatch.Host.Configuration;
 using Dispatch.Host.Http;
 using Dispatch.Host.Http.Edge;
 using Dispatch.Host.Http.Problems;
+using Dispatch.Host.Streams;
 using Dispatch.Host.Telemetry;
+using Dispatch.Host.Webhooks;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite;
 using Microsoft.AspNetCore.Builder;
@@ -31,23 +33,28 @@ public sealed class Broker : IAsyncDisposable
     private static readonly TimeSpan ListenerPatience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
 
+    // One namespace a process, so far.
+    private const string Space = "default";
+
     private readonly WebApplication app;
     private readonly IStore store;
     private readonly Sequencer sequencer;
     private readonly Housekeeping housekeeping;
+    private readonly WebhookRunners webhooks;
     private readonly RunningFile runningFile;
     private readonly CancellationTokenSource stopping;
     private readonly ILogger logger;
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WorkConnections connections, TaskWatch reads,
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
         RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
+        this.webhooks = webhooks;
         Connections = connections;
         Reads = reads;
         this.runningFile = runningFile;
@@ -102,14 +109,21 @@ public sealed class Broker : IAsyncDisposable
             var metrics = app.Services.GetRequiredService<DispatchMetrics>();
             var logs = app.Services.GetRequiredService<ILoggerFactory>();
             var tokens = new TokenDirectory(clock);
+            var sessions = new SessionDirectory(clock);
             var watch = new TaskWatch();
             var calls = new AgentCalls();
             var times = new TaskTimes();
-            var observer = new BrokerWatch(watch, calls, tokens, metrics, times, logs.CreateLogger<BrokerWatch>());
+            var feed = new EventFeed(store);
+            var observer = new BrokerWatch(feed, watch, calls, tokens, sessions, metrics, times, logs.CreateLogger<BrokerWatch>());
             sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
             var housekeeping = new Housekeeping(sequencer, store, config, metrics, clock, logs.CreateLogger<Housekeeping>());
             var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
             observer.AgentLeft += connections.Forget;
+            var webhookTools = new WebhookTools(
+                feed, sequencer, new DeliveryBook(store, clock, logs.CreateLogger<DeliveryBook>()), new WebhookSender(config.Webhooks.AllowPrivate, clock), Space, clock,
+                logs.CreateLogger<WebhookRunners>());
+            var webhooks = new WebhookRunners(webhookTools);
+            observer.WebhooksChanged += webhooks.Changed;
 
             app.UseRequestIds();
             app.UseAccessLog();
@@ -117,13 +131,19 @@ public sealed class Broker : IAsyncDisposable
             app.UseRefusals();
             app.UseHostNames(config.Server);
             app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
-            app.UseCallers(config.Auth, adminToken, tokens, new CallerDirectory(config.Limits, clock), metrics);
+            app.UseCallers(config.Auth, adminToken, tokens, sessions, new CallerDirectory(config.Limits, clock), metrics);
+            app.UseWebSockets();
             app.UseRouting();
+            app.UseGuestCheck();
             app.UseQueryCheck();
             new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
             new AgentEndpoints(sequencer, store, config, connections).Map(app);
             new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
+            new EventEndpoints(feed, Space, clock, stopping.Token).Map(app);
             new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
+            new PublisherEndpoints(sequencer, store).Map(app);
+            new SessionEndpoints(sequencer, sessions, clock).Map(app);
+            new WebhookRoutes(webhookTools, webhooks, config.Webhooks.AllowPrivate).Map(app);
             app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
@@ -132,9 +152,10 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, connections, watch, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, webhooks, connections, watch, runningFile, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
+            webhooks.Start(stopping.Token);
             return broker;
         }
         catch (Exception failure)
@@ -183,6 +204,8 @@ public sealed class Broker : IAsyncDisposable
     private async Task CloseStoreAsync()
     {
         await housekeeping.Ended;
+        await webhooks.Ended;
+        webhooks.Dispose();
         await store.DisposeAsync();
     }
 

@@ -23,8 +23,11 @@ public sealed class DirectionTests
         ["Tasks"] = ["Events", "Agents", "Matching", "Sequencing"],
         ["Agents"] = ["Events", "Tasks", "Matching", "Sequencing"],
         ["Matching"] = ["Events", "Tasks", "Agents", "Sequencing"],
-        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching"],
-        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sequencing"],
+        ["Webhooks"] = ["Events", "Sequencing"],
+        ["Sessions"] = ["Events", "Sequencing"],
+        ["Publishing"] = ["Events", "Sequencing"],
+        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];
@@ -83,7 +86,7 @@ public sealed class DirectionTests
         var hidden = Assemblies.Core.GetType($"Dispatch.Sequencing.{part}", throwOnError: true)!;
 
         var users = Assemblies.Core.GetTypes()
-            .Where(type => Uses.Written(type).Name != "Sequencer" && Uses.Written(type) != hidden && FolderOf(type) != "Invariants" && Uses.TypesUsedBy(type).Contains(hidden))
+            .Where(type => Uses.Written(type).Name is not ("Sequencer" or "EventFeed") && Uses.Written(type) != hidden && FolderOf(type) != "Invariants" && Uses.TypesUsedBy(type).Contains(hidden))
             .Select(type => Uses.Written(type).FullName)
             .Distinct();
 

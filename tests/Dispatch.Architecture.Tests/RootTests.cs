@@ -7,7 +7,7 @@ public sealed class RootTests
     private static readonly string[] Face =
     [
         ".ci", ".editorconfig", ".git", ".gitattributes", ".github", ".gitignore",
-        "BannedSymbols.txt", "CHANGELOG.md", "CONTRIBUTING.md", "Directory.Build.props", "Directory.Packages.props",
+        "CHANGELOG.md", "CONTRIBUTING.md", "Directory.Build.props", "Directory.Packages.props",
         "Dispatch.slnx", "LICENSE", "Makefile", "README.md", "global.json",
         "bench", "build", "docs", "samples", "src", "tests",
     ];

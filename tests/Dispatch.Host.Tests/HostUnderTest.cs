@@ -65,6 +65,7 @@ internal sealed class HostUnderTest : IAsyncDisposable
             config.Auth,
             new AdminToken(config.Server.AdminToken ?? AdminSecret),
             tokens,
+            new SessionDirectory(time ?? TimeProvider.System),
             new CallerDirectory(config.Limits, time ?? TimeProvider.System),
             app.Services.GetRequiredService<DispatchMetrics>());
         app.MapMetrics();

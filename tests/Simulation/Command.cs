@@ -1,5 +1,9 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Dispatch.Events;
 
 namespace Dispatch.Simulation;
 
@@ -11,6 +15,7 @@ internal static class Command
     private const string Usage = """
         Dispatch.Simulation [--seeds N] [--from S] [--steps K] [--jobs J] [--trace FILE]   run N seeds (100)
         Dispatch.Simulation --seed S [--steps K] [--bug NAME]                              run one seed and tell all that happens
+        Dispatch.Simulation --seed S --record FILE                                         run one seed and keep its log, a line an event
         Dispatch.Simulation --determinism N                                                run N seeds in two processes and compare
         Dispatch.Simulation --prove                                                        plant each known bug and see it caught
         """;
@@ -36,12 +41,38 @@ internal static class Command
 
     private static int RunOne(long seed, Options options)
     {
-        var outcome = new Universe(seed, options.Bug, options.Steps, options.Quiet ? null : Console.Out).Run();
+        var universe = new Universe(seed, options.Bug, options.Steps, options.Quiet || options.Record is not null ? null : Console.Out);
+        var outcome = universe.Run();
+        if (options.Record is { } file)
+            File.WriteAllLines(file, universe.Disk.Log.Select(Line));
         if (options.Quiet)
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{seed} {outcome.Hash:x16}"));
         else
             Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {seed}: {outcome.Events} events, {outcome.Steps} steps, trace {outcome.Hash:x16}: {outcome.Violation ?? "sound"}"));
         return outcome.Violation is null ? 0 : 1;
+    }
+
+    private static string Line(LogEntry entry)
+    {
+        using var buffer = new MemoryStream();
+        using (var json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        {
+            json.WriteStartObject();
+            json.WriteNumber("sequence", entry.Sequence);
+            json.WriteNumber("timestamp", entry.Timestamp);
+            json.WriteString("type", entry.Type);
+            json.WriteString("source", entry.Source);
+            json.WriteString("subject", entry.Subject);
+            json.WriteString("session", entry.Session);
+            json.WriteString("actor", entry.Actor);
+            json.WriteNumber("caused_by", entry.CausedBy);
+            json.WriteNumber("previous", entry.Previous);
+            json.WriteString("data", entry.Data.Span);
+            json.WriteString("hash", Convert.ToHexStringLower(entry.Hash));
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(buffer.ToArray());
     }
 
     private static int RunMany(Options options)
@@ -109,6 +140,8 @@ internal static class Command
 
         public string? Trace { get; private set; }
 
+        public string? Record { get; private set; }
+
         public Bug Bug { get; private set; }
 
         public bool Prove { get; private set; }
@@ -133,6 +166,7 @@ internal static class Command
                     case "--jobs": options.Jobs = Math.Max(1, Number()); break;
                     case "--seed": options.Single = Number(); break;
                     case "--trace": options.Trace = Value(); break;
+                    case "--record": options.Record = Value(); break;
                     case "--prove": options.Prove = true; break;
                     case "--determinism": options.Determinism = Number(); break;
                     case "--hashes": options.Quiet = true; break;

@@ -15,18 +15,18 @@ internal sealed class PlantedBug(Universe universe, Random random)
         switch (universe.Bug)
         {
             case Bug.TornBatch when Now(batch.Tasks.Any(row => row.Change == RowChange.State)):
-                return Copy(batch, tasks: [.. batch.Tasks.Where(row => row.Change == RowChange.Insert)]);
+                return Copy(batch, disk, tasks: [.. batch.Tasks.Where(row => row.Change == RowChange.Insert)]);
             case Bug.EventDropped when Now(batch.Events.Count > 1):
-                return Copy(batch, events: [.. batch.Events.Skip(1)]);
+                return Copy(batch, disk, events: [.. batch.Events.Skip(1)]);
             case Bug.ColumnMangled when Now(batch.Tasks.Any(row => row.Change == RowChange.State)):
-                return Copy(batch, tasks: [.. batch.Tasks.Select(row => row.Change == RowChange.State ? row with { Task = row.Task with { QueuedAt = row.Task.QueuedAt + 1 } } : row)]);
+                return Copy(batch, disk, tasks: [.. batch.Tasks.Select(row => row.Change == RowChange.State ? row with { Task = row.Task with { QueuedAt = row.Task.QueuedAt + 1 } } : row)]);
             case Bug.TotalsNotWritten when Now(true, again: true):
-                return Copy(batch, totals: disk.Totals);
+                return Copy(batch, disk, totals: disk.Totals);
             case Bug.TimeGoesBack when Now(disk.Events.Count > 0 && batch.Events[0].Timestamp > 1_000):
-                return Copy(batch, events: [.. batch.Events.Select(happened => happened with { Timestamp = disk.Events[^1].Timestamp - 1 })]);
+                return Copy(batch, disk, events: [.. batch.Events.Select(happened => happened with { Timestamp = disk.Events[^1].Timestamp - 1 })]);
             case Bug.AssignedTwice when Now(batch.Events[^1].Data is TaskAssigned):
                 var last = batch.Events[^1];
-                return Copy(batch, events: [.. batch.Events, last with { Sequence = last.Sequence + 1, Previous = last.Sequence }]);
+                return Copy(batch, disk, events: [.. batch.Events, last with { Sequence = last.Sequence + 1, Previous = last.Sequence }]);
             default:
                 return batch;
         }
@@ -40,15 +40,23 @@ internal sealed class PlantedBug(Universe universe, Random random)
     }
 
     private static Batch Copy(
-        Batch batch, IReadOnlyList<DispatchEvent>? events = null, IReadOnlyList<TaskRow>? tasks = null, IReadOnlyList<long>? totals = null) => new()
+        Batch batch, SimDisk disk, IReadOnlyList<DispatchEvent>? events = null, IReadOnlyList<TaskRow>? tasks = null, IReadOnlyList<long>? totals = null) => new()
         {
             Events = events ?? batch.Events,
+            Texts = events is null ? batch.Texts : EventTexts.Of(events, new HashChain(disk.Hash)),
             Tasks = tasks ?? batch.Tasks,
             Attempts = batch.Attempts,
             Keys = batch.Keys,
             Agents = batch.Agents,
             RemovedAgents = batch.RemovedAgents,
             Tokens = batch.Tokens,
+            Sessions = batch.Sessions,
+            ClosedSessions = batch.ClosedSessions,
+            Publishers = batch.Publishers,
+            RemovedPublishers = batch.RemovedPublishers,
+            Published = batch.Published,
+            Webhooks = batch.Webhooks,
+            RemovedWebhooks = batch.RemovedWebhooks,
             PrunedTasks = batch.PrunedTasks,
             Totals = totals ?? batch.Totals,
         };

@@ -114,4 +114,6 @@ internal enum Situation
     UnmatchedDegraded,
     UnmatchedWakeFailed,
     TokenRevoked,
+    SessionClosed,
+    SessionExpired,
 }

@@ -130,6 +130,8 @@ internal sealed class Weather
                 QueueCapacity = random.Chance(0.2) ? 3 : 16_384,
                 BatchCommands = random.Pick([1, 4, 2_048]),
                 BatchEvents = random.Pick([4, 8_192]),
+                ReadyCommands = random.Pick([1, 3]),
+                ReadyEvents = random.Pick([1, 8, 1_024]),
                 TickMs = random.Pick([200L, 5_000]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },

@@ -30,6 +30,8 @@ internal sealed class BrokerProcess : IAsyncDisposable
 
     public Target Target { get; }
 
+    public string AdminToken { get; private init; } = "";
+
     public ProcessGauge Gauge { get; }
 
     /// <summary>From exec until <c>/ready</c> answered 200.</summary>
@@ -66,7 +68,7 @@ internal sealed class BrokerProcess : IAsyncDisposable
             var seconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
             var token = (await File.ReadAllTextAsync(Path.Combine(data, "admin-token"), cancellation)).Trim();
             http.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
-            return new BrokerProcess(child, http, Target.At(url), seconds);
+            return new BrokerProcess(child, http, Target.At(url), seconds) { AdminToken = token };
         }
         catch
         {

@@ -11,11 +11,14 @@ namespace Dispatch.Cli.CommandLine;
 [JsonSerializable(typeof(FaultReport))]
 [JsonSerializable(typeof(Tasks.SummaryBody))]
 [JsonSerializable(typeof(Tokens.RevokedBody))]
+[JsonSerializable(typeof(Webhooks.DeletedBody))]
 [JsonSerializable(typeof(Doctor.FindingsBody))]
 [JsonSerializable(typeof(Workers.WorkerLine))]
 [JsonSerializable(typeof(Operations.VersionBody))]
 [JsonSerializable(typeof(Operations.FrameBody))]
 [JsonSerializable(typeof(Operations.CompletionBody))]
+[JsonSerializable(typeof(Events.AuditBody))]
+[JsonSerializable(typeof(Events.CheckpointBody))]
 [JsonSerializable(typeof(JsonElement))]
 internal sealed partial class CliJson : JsonSerializerContext
 {

@@ -6,6 +6,7 @@ public sealed partial class DispatchClient
 {
     private static PathAndQuery DeadLetters => new("api/v1/dead-letters");
     private static PathAndQuery Tokens => new("api/v1/tokens");
+    private static PathAndQuery Webhooks => new("api/v1/webhooks");
 
     /// <summary>The broker at a glance. For an admin.</summary>
     public Task<Statistics> GetStatisticsAsync(CancellationToken cancel = default) =>
@@ -40,6 +41,48 @@ public sealed partial class DispatchClient
     /// <summary>Revokes a token; it is refused from now on. For an admin.</summary>
     public async Task RevokeTokenAsync(string tokenId, CancellationToken cancel = default) =>
         await connection.SendAsync(new Call(HttpMethod.Delete, connection.At(Tokens.Segment(tokenId)), Repeating.Safe), cancel);
+
+    /// <summary>Has events delivered to a receiver; the answer shows the secret, this once. For an admin.</summary>
+    public Task<Webhook> CreateWebhookAsync(WebhookChange webhook, CancellationToken cancel = default) =>
+        ReadAsync(Post(Webhooks, Repeating.OnlyIfUntouched) with { Body = Bytes(webhook, WireJson.Default.WebhookChange) }, WireJson.Default.Webhook, cancel);
+
+    /// <summary>All webhooks, without their secrets. For an admin.</summary>
+    public Task<IReadOnlyList<Webhook>> ListWebhooksAsync(CancellationToken cancel = default) =>
+        ReadAsync(Get(Webhooks), WireJson.Default.IReadOnlyListWebhook, cancel);
+
+    /// <summary>One webhook and how far it has come. For an admin.</summary>
+    public Task<Webhook> GetWebhookAsync(string webhookId, CancellationToken cancel = default) =>
+        ReadAsync(Get(Webhooks.Segment(webhookId)), WireJson.Default.Webhook, cancel);
+
+    /// <summary>Changes what is given. For an admin.</summary>
+    public Task<Webhook> UpdateWebhookAsync(string webhookId, WebhookChange change, CancellationToken cancel = default) =>
+        ReadAsync(
+            new Call(HttpMethod.Patch, connection.At(Webhooks.Segment(webhookId)), Repeating.Safe) { Body = Bytes(change, WireJson.Default.WebhookChange) },
+            WireJson.Default.Webhook, cancel);
+
+    /// <summary>Removes a webhook and its history. For an admin.</summary>
+    public async Task DeleteWebhookAsync(string webhookId, CancellationToken cancel = default) =>
+        await connection.SendAsync(new Call(HttpMethod.Delete, connection.At(Webhooks.Segment(webhookId)), Repeating.OnlyIfUntouched), cancel);
+
+    /// <summary>Sends a test event now and tells what came of it. For an admin.</summary>
+    public Task<WebhookDelivery> TestWebhookAsync(string webhookId, CancellationToken cancel = default) =>
+        ReadAsync(Post(Webhooks.Segment(webhookId).Then("test"), Repeating.OnlyIfUntouched), WireJson.Default.WebhookDelivery, cancel);
+
+    /// <summary>Gives a webhook a new secret; the answer shows it, this once. For an admin.</summary>
+    /// <param name="overlap">How long the secret before signs too; null: 24 hours.</param>
+    public Task<Webhook> RotateWebhookSecretAsync(string webhookId, TimeSpan? overlap = null, CancellationToken cancel = default) =>
+        ReadAsync(
+            Post(Webhooks.Segment(webhookId).Then("rotate-secret"), Repeating.OnlyIfUntouched) with { Body = Bytes(new RotateBody(overlap), WireJson.Default.RotateBody) },
+            WireJson.Default.Webhook, cancel);
+
+    /// <summary>Has the deliveries of a disabled webhook go on. For an admin.</summary>
+    public Task<Webhook> EnableWebhookAsync(string webhookId, CancellationToken cancel = default) =>
+        ReadAsync(Post(Webhooks.Segment(webhookId).Then("enable"), Repeating.Safe), WireJson.Default.Webhook, cancel);
+
+    /// <summary>The attempts to deliver, newest first. For an admin.</summary>
+    /// <param name="limit">1 to 1000; null: 100.</param>
+    public Task<IReadOnlyList<WebhookDelivery>> ListWebhookDeliveriesAsync(string webhookId, int? limit = null, CancellationToken cancel = default) =>
+        ReadAsync(Get(Webhooks.Segment(webhookId).Then("deliveries").With("limit", limit)), WireJson.Default.IReadOnlyListWebhookDelivery, cancel);
 
     /// <summary>Whether the broker takes work, asked once at its operations port.</summary>
     /// <param name="operations">The address of that port, for example <c>http://127.0.0.1:8601</c>.</param>

@@ -1,4 +1,5 @@
 using System.Net.Http.Headers;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 
@@ -102,17 +103,82 @@ internal sealed class BrokerConnection : IDisposable
         }
     }
 
-    private async Task<RawAnswer> SendOnceAsync(Call call, CancellationToken cancel)
+    /// <summary>The pause before an attempt, by its number.</summary>
+    public TimeSpan Pause(int attempt) => backoff.Pause(attempt);
+
+    /// <summary>Opens the call's answer and reads it line by line as it comes, to its end.</summary>
+    /// <param name="silence">So long without anything means that the connection is lost.</param>
+    /// <exception cref="DispatchException">The broker refuses.</exception>
+    /// <exception cref="DispatchUnreachableException">It does not answer, or is lost.</exception>
+    public async IAsyncEnumerable<string> StreamAsync(Call call, TimeSpan silence, [EnumeratorCancellation] CancellationToken cancel)
     {
-        using var limit = new CancellationTokenSource(options.Timeout + call.Wait, options.Clock);
+        using var request = Request(call);
+        using var limit = new CancellationTokenSource(options.Timeout, options.Clock);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancel);
-        using var request = new HttpRequestMessage(call.Method, call.Address);
+        HttpResponseMessage? response = null;
+        try
+        {
+            StreamReader lines;
+            try
+            {
+                response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, either.Token);
+                if (!response.IsSuccessStatusCode)
+                    throw Refused(new RawAnswer(await response.Content.ReadAsByteArrayAsync(either.Token), (int)response.StatusCode, response.Headers, 1));
+                lines = new StreamReader(await response.Content.ReadAsStreamAsync(either.Token));
+            }
+            catch (Exception failed) when (IsLoss(failed, cancel))
+            {
+                throw new DispatchUnreachableException(Server, failed.Message, neverSent: false, failed);
+            }
+
+            using (lines)
+            {
+                while (true)
+                {
+                    string? line;
+                    limit.CancelAfter(silence);
+                    try
+                    {
+                        line = await lines.ReadLineAsync(either.Token);
+                    }
+                    catch (Exception failed) when (IsLoss(failed, cancel))
+                    {
+                        throw new DispatchUnreachableException(Server, failed.Message, neverSent: false, failed);
+                    }
+
+                    if (line is null)
+                        yield break;
+                    yield return line;
+                }
+            }
+        }
+        finally
+        {
+            response?.Dispose();
+        }
+    }
+
+    private static bool IsLoss(Exception failed, CancellationToken cancel) =>
+        failed is HttpRequestException or IOException || (failed is OperationCanceledException && !cancel.IsCancellationRequested);
+
+    private HttpRequestMessage Request(Call call)
+    {
+        var request = new HttpRequestMessage(call.Method, call.Address);
         if (!call.Anonymous)
         {
             request.Headers.Add("X-Agent-ID", options.AgentId);
             if (options.Token is { } token)
                 request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         }
+
+        return request;
+    }
+
+    private async Task<RawAnswer> SendOnceAsync(Call call, CancellationToken cancel)
+    {
+        using var limit = new CancellationTokenSource(options.Timeout + call.Wait, options.Clock);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(limit.Token, cancel);
+        using var request = Request(call);
         if (call.Body is { } body)
         {
             request.Content = new ByteArrayContent(body);

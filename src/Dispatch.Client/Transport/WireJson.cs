@@ -33,6 +33,14 @@ namespace Dispatch.Client;
 [JsonSerializable(typeof(NewToken))]
 [JsonSerializable(typeof(IssuedToken))]
 [JsonSerializable(typeof(IReadOnlyList<TokenEntry>))]
+[JsonSerializable(typeof(LoggedEvent))]
+[JsonSerializable(typeof(EventPage))]
+[JsonSerializable(typeof(WebhookChange))]
+[JsonSerializable(typeof(Webhook))]
+[JsonSerializable(typeof(IReadOnlyList<Webhook>))]
+[JsonSerializable(typeof(WebhookDelivery))]
+[JsonSerializable(typeof(IReadOnlyList<WebhookDelivery>))]
+[JsonSerializable(typeof(RotateBody))]
 [JsonSerializable(typeof(Problem))]
 internal sealed partial class WireJson : JsonSerializerContext;
 

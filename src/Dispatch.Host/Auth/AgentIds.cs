@@ -10,6 +10,9 @@ public static class AgentIds
     /// <summary>Longest id in characters.</summary>
     public const int MaxLength = 256;
 
+    /// <summary>What is told of a text that can't be one.</summary>
+    internal static readonly string Fault = $"must be one name of 1 to {MaxLength} printable characters";
+
     private static readonly SearchValues<char> PlainAscii = SearchValues.Create([.. Enumerable.Range('!', '~' - '!' + 1).Select(c => (char)c)]);
 
     /// <summary>

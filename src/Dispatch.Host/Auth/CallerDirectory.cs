@@ -97,7 +97,7 @@ public sealed class CallerDirectory
     {
         private Caller? admin;
 
-        public Caller Plain { get; } = new(agent, IsAdmin: false);
+        public Caller Plain { get; init; } = new(agent, IsAdmin: false);
 
         public Caller Admin => admin ??= new Caller(Plain.Agent, IsAdmin: true);
 

@@ -12,7 +12,7 @@ namespace Dispatch.Host.Auth;
 /// answer is the same: it must not tell whether a token exists or whose it is.
 /// </summary>
 public sealed class Callers(
-    RequestDelegate next, AuthSettings auth, AdminToken adminToken, TokenDirectory tokens, CallerDirectory callers, DispatchMetrics metrics)
+    RequestDelegate next, AuthSettings auth, AdminToken adminToken, TokenDirectory tokens, SessionDirectory sessions, CallerDirectory callers, DispatchMetrics metrics)
 {
     private const string AgentHeader = "X-Agent-ID";
     private const string Scheme = "Bearer ";
@@ -22,11 +22,11 @@ public sealed class Callers(
     private static readonly Problem NoToken = new(
         ErrorCode.Unauthorized, "A bearer token is needed: send Authorization: Bearer and the token that was made for this agent.");
 
-    private static readonly Problem BadToken = new(ErrorCode.Unauthorized, "The bearer token is not valid for this agent.");
+    internal static readonly Problem BadToken = new(ErrorCode.Unauthorized, "The bearer token is not valid for this agent.");
 
     private static readonly Problem BadAgent = new(ErrorCode.Validation, "The header X-Agent-ID is not valid.")
     {
-        Errors = [new FieldFault("X-Agent-ID", $"must be one name of 1 to {AgentIds.MaxLength} printable characters")],
+        Errors = [new FieldFault("X-Agent-ID", AgentIds.Fault)],
     };
 
     private static readonly PathString ApiPath = new("/api/v1");
@@ -41,14 +41,16 @@ public sealed class Callers(
         if (name.Count > 1)
             return context.WriteProblemAsync(BadAgent);
         string agent = name.ToString();
+        StringValues authorization = context.Request.Headers.Authorization;
+        ReadOnlySpan<char> secret = Bearer(authorization);
+        if (TokenText.IsForGuests(secret))
+            return sessions.Find(TokenHash.Of(secret)) is { } pass ? Admit(context, pass.Entry, pass.Entry.Plain) : context.WriteProblemAsync(BadToken);
         if (agent.Length == 0)
             return context.WriteProblemAsync(NoAgent);
 
         bool isAdmin = false;
-        StringValues authorization = context.Request.Headers.Authorization;
         if (authorization.Count > 0)
         {
-            ReadOnlySpan<char> secret = Bearer(authorization);
             if (secret.IsEmpty)
                 return context.WriteProblemAsync(BadToken);
 
@@ -66,12 +68,16 @@ public sealed class Callers(
         if (callers.Find(agent) is not { } entry)
             return context.WriteProblemAsync(BadAgent);
 
-        Caller caller = isAdmin ? entry.Admin : entry.Plain;
-        if (!isAdmin && callers.Take(entry) is > 0 and int seconds)
+        return Admit(context, entry, isAdmin ? entry.Admin : entry.Plain);
+    }
+
+    private Task Admit(HttpContext context, CallerDirectory.Entry entry, Caller caller)
+    {
+        if (!caller.IsAdmin && callers.Take(entry) is > 0 and int seconds)
         {
             metrics.RecordRateLimited();
             return context.WriteProblemAsync(new Problem(
-                ErrorCode.TooManyRequests, $"{agent} sends faster than it may; try again in {seconds} s.")
+                ErrorCode.TooManyRequests, $"{caller.Agent} sends faster than it may; try again in {seconds} s.")
             {
                 RetryAfterSeconds = seconds,
             });
@@ -96,6 +102,6 @@ public static class CallersComposition
 {
     /// <summary>Establishes the caller of every /api/v1 request; <c>HttpContext.Caller()</c> is it. Place it below UseProblems.</summary>
     public static IApplicationBuilder UseCallers(
-        this IApplicationBuilder app, AuthSettings auth, AdminToken adminToken, TokenDirectory tokens, CallerDirectory callers, DispatchMetrics metrics) =>
-        app.Use(next => new Callers(next, auth, adminToken, tokens, callers, metrics).InvokeAsync);
+        this IApplicationBuilder app, AuthSettings auth, AdminToken adminToken, TokenDirectory tokens, SessionDirectory sessions, CallerDirectory callers, DispatchMetrics metrics) =>
+        app.Use(next => new Callers(next, auth, adminToken, tokens, sessions, callers, metrics).InvokeAsync);
 }

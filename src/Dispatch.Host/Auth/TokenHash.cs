@@ -62,12 +62,19 @@ public static class TokenText
 
     private const string AgentPrefix = "dsp_";
     private const string AdminPrefix = "dsa_";
+    private const string GuestPrefix = "dsg_";
 
     /// <summary>A new secret for an agent. It is shown once; what is kept is its <see cref="TokenHash"/>.</summary>
     public static string MakeForAgent() => AgentPrefix + Random256();
 
     /// <summary>A new secret for the administrator.</summary>
     public static string MakeForAdmin() => AdminPrefix + Random256();
+
+    /// <summary>A new secret for the guests of a session.</summary>
+    public static string MakeForGuests() => GuestPrefix + Random256();
+
+    /// <summary>Whether the secret looks like a guest's, so that no agent's name is expected with it.</summary>
+    public static bool IsForGuests(ReadOnlySpan<char> secret) => secret.StartsWith(GuestPrefix, StringComparison.Ordinal);
 
     private static string Random256()
     {

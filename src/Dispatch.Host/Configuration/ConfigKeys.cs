@@ -70,6 +70,9 @@ public static class ConfigKeys
         ConfigKey.Duration("retention.sweep_ms", 10, Day, c => c.Retention.Sweep, (c, v) => c with { Retention = c.Retention with { Sweep = v } },
             "Period of the sweep that removes them."),
 
+        ConfigKey.Flag("webhooks.allow_private", c => c.Webhooks.AllowPrivate, (c, v) => c with { Webhooks = new() { AllowPrivate = v } },
+            "Whether webhooks may be delivered to loopback, private, link-local and other addresses that are not public.", "DISPATCH_WEBHOOKS_ALLOW_PRIVATE"),
+
         ConfigKey.Choice("logging.level",
             [("trace", LogLevel.Trace), ("debug", LogLevel.Debug), ("info", LogLevel.Information), ("warn", LogLevel.Warning), ("error", LogLevel.Error), ("off", LogLevel.None)],
             c => c.Logging.Level, (c, v) => c with { Logging = c.Logging with { Level = v } },

@@ -30,6 +30,9 @@ public sealed record DispatchConfig
     /// <summary>How long finished tasks are kept.</summary>
     public RetentionSettings Retention { get; init; } = new();
 
+    /// <summary>Deliveries of events to receivers outside.</summary>
+    public WebhookSettings Webhooks { get; init; } = new();
+
     /// <summary>Log output.</summary>
     public LoggingSettings Logging { get; init; } = new();
 

@@ -150,6 +150,13 @@ public sealed record RetentionSettings
     public TimeSpan Sweep { get; init; } = TimeSpan.FromMilliseconds(1_000);
 }
 
+/// <summary>Section <c>webhooks</c>.</summary>
+public sealed record WebhookSettings
+{
+    /// <summary>Whether deliveries may go to loopback, private, link-local and other addresses that are not public. Default false.</summary>
+    public bool AllowPrivate { get; init; }
+}
+
 /// <summary>Shape of a log line.</summary>
 public enum LogFormat
 {

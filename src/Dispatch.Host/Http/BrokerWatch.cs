@@ -7,13 +7,16 @@ using Microsoft.Extensions.Logging;
 namespace Dispatch.Host.Http;
 
 /// <summary>
-/// Follows the sequencer for everybody outside it: wakes waiting exchanges and reads, keeps the token directory, measures.
+/// Follows the sequencer for everybody outside it: wakes waiting exchanges and reads, keeps the directories of tokens and sessions, measures.
 /// </summary>
-internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirectory tokens, DispatchMetrics metrics, TaskTimes times, ILogger<BrokerWatch> logger)
+internal sealed class BrokerWatch(EventFeed feed, TaskWatch tasks, AgentCalls calls, TokenDirectory tokens, SessionDirectory sessions, DispatchMetrics metrics, TaskTimes times, ILogger<BrokerWatch> logger)
     : ISequencerObserver
 {
     /// <summary>An agent is not registered any more: what was remembered about it can go.</summary>
     public event Action<string>? AgentLeft;
+
+    /// <summary>Webhooks were made, changed or removed, or may have been.</summary>
+    public event Action? WebhooksChanged;
 
     public void Committed(ClosedBatch batch, TimeSpan commit)
     {
@@ -24,6 +27,12 @@ internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirect
 
         foreach (var token in batch.Batch.Tokens)
             tokens.Add(token);
+
+        // Before the log goes on: a guest sees nothing from its session's end on, not even of a session that takes over its id.
+        sessions.Follow(batch.Batch.Sessions, batch.Batch.ClosedSessions, batch.Batch.LastSequence);
+        feed.Append(batch.Batch);
+        if (batch.Batch.Webhooks.Count + batch.Batch.RemovedWebhooks.Count > 0)
+            WebhooksChanged?.Invoke();
         metrics.RecordCommit(batch.Answers.Count, commit);
         var created = 0;
         foreach (var happened in batch.Batch.Events)
@@ -67,6 +76,9 @@ internal sealed class BrokerWatch(TaskWatch tasks, AgentCalls calls, TokenDirect
     public void Loaded(State state)
     {
         tokens.Replace(state.Tokens.All);
+        sessions.Replace([.. state.Sessions.All], state.Sequence);
+        feed.Start(state.Sequence);
+        WebhooksChanged?.Invoke();
         logger.Loaded(state.Sequence, state.Tasks.Count, state.Agents.Count);
     }
 }

@@ -62,7 +62,7 @@ internal sealed class ExchangeEndpoint(
         }
 
         var tasks = await GrantedTasks.CompleteAsync(store, outcome.Tasks, http.RequestAborted);
-        await http.WriteJsonAsync(StatusCodes.Status200OK, (command, verdicts, tasks, outcome), static (json, answer) => Write(json, answer));
+        await http.WriteJsonAsync(StatusCodes.Status200OK, (command, verdicts, tasks, outcome), static (json, answer) => Write(json, answer), isLarge: tasks.Count > 64);
     }
 
     private static bool IsEmpty(ExchangeOutcome outcome) => outcome.Tasks.Count == 0 && outcome.Revoked.Count == 0 && !outcome.Wake;

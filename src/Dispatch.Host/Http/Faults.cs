@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using Dispatch.Events;
+using Dispatch.Host.Auth;
 using Dispatch.Host.Http.Problems;
 using Dispatch.Tasks;
 
@@ -64,6 +65,16 @@ internal sealed class Faults
         if (FaultOfText(value, max, multiline, allowEmpty, out var text) is not { } fault)
             return text;
         Add(field, fault, value);
+        return null;
+    }
+
+    /// <summary>The id of an agent, a session or whatever else is named like one.</summary>
+    public string? Name(JsonElement value, string field)
+    {
+        var name = Text(value, field, AgentIds.MaxLength);
+        if (name is null || AgentIds.IsValid(name))
+            return name;
+        Add(field, AgentIds.Fault, value);
         return null;
     }
 

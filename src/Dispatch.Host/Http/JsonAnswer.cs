@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
@@ -9,6 +10,11 @@ namespace Dispatch.Host.Http;
 internal static class JsonAnswer
 {
     private const int KeptBuffer = 256 * 1024;
+    private const int KeptLargeBuffer = 8 << 20;
+    private const int KeptLarge = 4;
+
+    // A bulk answer has hundreds of KiB: made anew for each, they would keep the collector busy with nothing else.
+    private static readonly ConcurrentQueue<(ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Writer)> Large = [];
 
     // Answers are JSON for programs, never put into a page as they are: quotes and < need no escape beyond JSON's own.
     private static readonly JsonWriterOptions Options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
@@ -16,10 +22,16 @@ internal static class JsonAnswer
     [ThreadStatic]
     private static (ArrayBufferWriter<byte> Buffer, Utf8JsonWriter Writer)? cached;
 
-    public static Task WriteJsonAsync<T>(this HttpContext http, int status, T value, Action<Utf8JsonWriter, T> write)
+    /// <param name="isLarge">True for an answer of many entries.</param>
+    public static Task WriteJsonAsync<T>(this HttpContext http, int status, T value, Action<Utf8JsonWriter, T> write, bool isLarge = false)
     {
-        var (buffer, writer) = cached ?? Create();
-        cached = null;
+        if (!isLarge || !Large.TryDequeue(out var pair))
+        {
+            pair = cached ?? Create();
+            cached = null;
+        }
+
+        var (buffer, writer) = pair;
         buffer.ResetWrittenCount();
         writer.Reset();
         write(writer, value);
@@ -32,7 +44,9 @@ internal static class JsonAnswer
         if (!HttpMethods.IsHead(http.Request.Method))
             response.BodyWriter.Write(buffer.WrittenSpan);
         if (buffer.Capacity <= KeptBuffer)
-            cached = (buffer, writer);
+            cached = pair;
+        else if (buffer.Capacity <= KeptLargeBuffer && Large.Count < KeptLarge)
+            Large.Enqueue(pair);
         var flush = response.BodyWriter.FlushAsync(http.RequestAborted);
         return flush.IsCompletedSuccessfully ? Task.CompletedTask : flush.AsTask();
     }

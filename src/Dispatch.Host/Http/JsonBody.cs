@@ -24,9 +24,11 @@ internal readonly struct JsonBody : IDisposable
     private readonly JsonDocument? document;
     private readonly HttpContext http;
     private readonly ReadOnlySequence<byte> bytes;
+    private readonly byte[]? rented;
 
-    private JsonBody(HttpContext http, ReadOnlySequence<byte> bytes, JsonDocument? document)
+    private JsonBody(HttpContext http, ReadOnlySequence<byte> bytes, JsonDocument? document, byte[]? rented = null)
     {
+        this.rented = rented;
         this.http = http;
         this.bytes = bytes;
         this.document = document;
@@ -77,6 +79,8 @@ internal readonly struct JsonBody : IDisposable
     public void Dispose()
     {
         document?.Dispose();
+        if (rented is not null)
+            ArrayPool<byte>.Shared.Return(rented);
         http.Request.BodyReader.AdvanceTo(bytes.End);
     }
 
@@ -101,7 +105,16 @@ internal readonly struct JsonBody : IDisposable
         if (bytes.IsEmpty)
             return new JsonBody(http, bytes, null);
 
-        var memory = bytes.IsSingleSegment ? bytes.First : bytes.ToArray();
+        byte[]? rented = null;
+        var memory = bytes.First;
+        if (!bytes.IsSingleSegment)
+        {
+            rented = ArrayPool<byte>.Shared.Rent((int)bytes.Length);
+            bytes.CopyTo(rented);
+            memory = rented.AsMemory(0, (int)bytes.Length);
+        }
+
+        // Not given back when the body is refused: the refusal may still look at it, and is rare.
         try
         {
             if (!Utf8.IsValid(memory.Span))
@@ -109,7 +122,7 @@ internal readonly struct JsonBody : IDisposable
             var document = JsonDocument.Parse(memory, Options);
             if (memory.Span.IndexOf("\\u"u8) >= 0)
                 CheckEscapes(document.RootElement);
-            return new JsonBody(http, bytes, document);
+            return new JsonBody(http, bytes, document, rented);
         }
         catch (JsonException e)
         {

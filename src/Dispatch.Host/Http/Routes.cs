@@ -20,6 +20,17 @@ internal static class Routes
     /// <summary>The query parameters of the route. Its endpoint refuses others, together with what else is wrong.</summary>
     public static void Takes(this IEndpointConventionBuilder route, params string[] names) => route.WithMetadata(new QueryNames(names));
 
+    /// <summary>Lets guests in: the endpoint shows them nothing but what their session holds.</summary>
+    public static IEndpointConventionBuilder OpenToGuests(this IEndpointConventionBuilder route) => route.WithMetadata(GuestsMayEnter.Is);
+
+    /// <summary>Keeps guests out of everything that is not open to them, whether it exists or not. Place it below routing.</summary>
+    public static void UseGuestCheck(this IApplicationBuilder app) => app.Use(next => http =>
+    {
+        if (http.FindCaller() is { Pass: not null } && http.GetEndpoint()?.Metadata.GetMetadata<GuestsMayEnter>() is null)
+            throw new ProblemException(new Problem(ErrorCode.Forbidden, "A guest of a session may read /api/v1/events, /api/v1/events/stream and /api/v1/events/ws, and nothing else."));
+        return next(http);
+    });
+
     /// <summary>The query parameters that an endpoint takes.</summary>
     internal static IReadOnlyList<string> QueryOf(Endpoint endpoint) => (endpoint.Metadata.GetMetadata<QueryNames>() ?? NoQuery).Names;
 
@@ -73,8 +84,7 @@ internal static class Routes
         var id = http.PathId();
         if (AgentIds.IsValid(id))
             return id;
-        var fault = $"must be one name of 1 to {AgentIds.MaxLength} printable characters";
-        throw new ProblemException(new Problem(ErrorCode.Validation, $"id: {fault}") { Errors = [new FieldFault("id", fault)] });
+        throw new ProblemException(new Problem(ErrorCode.Validation, $"id: {AgentIds.Fault}") { Errors = [new FieldFault("id", AgentIds.Fault)] });
     }
 
     /// <summary>Admits admins only.</summary>
@@ -86,6 +96,11 @@ internal static class Routes
         throw new ProblemException(http.Request.Headers.Authorization.Count == 0
             ? new Problem(ErrorCode.Unauthorized, "This route needs the administrator's token: send Authorization: Bearer and the admin token.")
             : new Problem(ErrorCode.Forbidden, "Only an admin may do this; the token sent is an agent's."));
+    }
+
+    private sealed record GuestsMayEnter
+    {
+        public static readonly GuestsMayEnter Is = new();
     }
 
     private sealed record QueryNames(string[] Names);

@@ -132,7 +132,7 @@ internal sealed class TaskEndpoints(
         var status = anyNew ? StatusCodes.Status201Created : StatusCodes.Status200OK;
         if (isArray)
         {
-            await http.WriteJsonAsync(status, stored, WriteArray);
+            await http.WriteJsonAsync(status, stored, WriteArray, isLarge: stored.Length > 64);
             return;
         }
 
@@ -156,7 +156,7 @@ internal sealed class TaskEndpoints(
             http.Response.Headers.Link = $"<{TaskQueryReader.NextPage(http.Request, page[^1].Task.Number)}>; rel=\"next\"";
         }
 
-        return http.WriteJsonAsync(StatusCodes.Status200OK, page, WriteArray);
+        return http.WriteJsonAsync(StatusCodes.Status200OK, page, WriteArray, isLarge: true);
     }
 
     private static void WriteArray(Utf8JsonWriter json, IReadOnlyList<StoredTask> tasks)

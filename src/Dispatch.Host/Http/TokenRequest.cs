@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Dispatch.Host.Auth;
 using Dispatch.Tasks;
 
 namespace Dispatch.Host.Http;
@@ -34,9 +33,7 @@ internal sealed record TokenRequest(string Agent, string? Name, long? ExpiresInM
             {
                 case "agent_id":
                     isMissing = false;
-                    agent = faults.Text(member.Value, name, AgentIds.MaxLength);
-                    if (agent is not null && !AgentIds.IsValid(agent))
-                        faults.Add(name, $"must be one name of 1 to {AgentIds.MaxLength} printable characters", member.Value);
+                    agent = faults.Name(member.Value, name);
                     break;
                 case "name":
                     label = faults.Text(member.Value, name, TaskLimits.MaxName);

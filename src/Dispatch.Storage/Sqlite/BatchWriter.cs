@@ -9,11 +9,12 @@ namespace Dispatch.Storage.Sqlite;
 internal sealed class BatchWriter
 {
     private readonly SqliteConnection connection;
-    private readonly EventRows events = new();
     private readonly TaskColumns tasks = new();
-    private readonly JsonText json = new();
     private readonly SpecRows specs;
     private readonly TaskPeople people;
+    private readonly TaskStates states;
+    private readonly RegistryWriter registry;
+    private readonly CursorWriter cursors;
 
     private readonly SqliteStatement begin;
     private readonly SqliteStatement commit;
@@ -30,9 +31,6 @@ internal sealed class BatchWriter
     private readonly SqliteStatement insertKey;
     private readonly SqliteStatement deleteKey;
     private readonly SqliteStatement requesterOf;
-    private readonly SqliteStatement writeAgent;
-    private readonly SqliteStatement deleteAgent;
-    private readonly SqliteStatement writeToken;
     private readonly SqliteStatement writeTotal;
     private readonly SqliteStatement writeProbe;
     private readonly SqliteStatement[] prune;
@@ -46,6 +44,9 @@ internal sealed class BatchWriter
         this.connection = connection;
         specs = new SpecRows(connection);
         people = new TaskPeople(connection);
+        states = new TaskStates(connection);
+        registry = new RegistryWriter(connection);
+        cursors = new CursorWriter(connection);
         begin = connection.Prepare("BEGIN IMMEDIATE");
         commit = connection.Prepare("COMMIT");
         rollback = connection.Prepare("ROLLBACK");
@@ -62,9 +63,6 @@ internal sealed class BatchWriter
         insertKey = connection.Prepare("INSERT INTO idempotency (caller, key, body_hash, number) VALUES (?, ?, ?, ?)");
         deleteKey = connection.Prepare("DELETE FROM idempotency WHERE caller = ? AND key = ? AND number = ?");
         requesterOf = connection.Prepare("SELECT requester FROM tasks WHERE number = ?");
-        writeAgent = connection.Prepare(AgentRows.Write);
-        deleteAgent = connection.Prepare("DELETE FROM agents WHERE id = ?");
-        writeToken = connection.Prepare(TokenRows.Write);
         writeTotal = connection.Prepare("INSERT OR REPLACE INTO totals (status, count) VALUES (?, ?)");
         writeProbe = connection.Prepare("INSERT OR REPLACE INTO meta (key, value) VALUES ('last_probe', ?)");
         prune = [.. new[] { "task_payloads", "attempts", "tasks" }.Select(table => connection.Prepare($"DELETE FROM {table} WHERE number = ?"))];
@@ -80,6 +78,9 @@ internal sealed class BatchWriter
         writer.writeProbe.Execute();
     });
 
+    /// <summary>All of it is durable on return, or nothing of it was written.</summary>
+    internal void Write(CursorSave save, long now) => InTransaction((save, now), static (writer, input) => writer.cursors.Write(input.save, input.now));
+
     private void InTransaction<T>(T input, Action<BatchWriter, T> work)
     {
         begin.Execute();
@@ -92,6 +93,7 @@ internal sealed class BatchWriter
         {
             writtenTotals = null;
             people.Forget();
+            states.Forget();
 
             // After some failures SQLite has rolled back by itself.
             if (connection.IsInTransaction)
@@ -103,36 +105,20 @@ internal sealed class BatchWriter
     private void WriteRows(Batch batch)
     {
         CheckContinuesLog(batch);
-        foreach (var happened in batch.Events)
+        for (var i = 0; i < batch.Events.Count; i++)
         {
-            events.Bind(insertEvent, happened);
+            EventRows.Bind(insertEvent, batch.Events[i], batch.Texts[i], batch.Texts.Hash(i));
             insertEvent.Execute();
         }
 
         foreach (var row in batch.Tasks)
             WriteTask(batch, row);
+        states.Write();
         foreach (var attempt in batch.Attempts)
             WriteAttempt(batch, attempt);
         foreach (var key in batch.Keys)
             WriteKey(key);
-        foreach (var agent in batch.Agents)
-        {
-            AgentRows.Bind(writeAgent, agent, json);
-            writeAgent.Execute();
-        }
-
-        foreach (var id in batch.RemovedAgents)
-        {
-            deleteAgent.Bind(1, id);
-            deleteAgent.Execute();
-        }
-
-        foreach (var token in batch.Tokens)
-        {
-            TokenRows.Bind(writeToken, token);
-            writeToken.Execute();
-        }
-
+        registry.Write(batch);
         foreach (var number in batch.PrunedTasks)
             Prune(number);
         WriteTotals(batch.Totals);
@@ -157,6 +143,7 @@ internal sealed class BatchWriter
     private void WriteTask(Batch batch, TaskRow row)
     {
         var task = row.Task;
+        states.Note(task.Number, task.Status);
         if (row.Change == RowChange.Insert)
         {
             var spec = SpecOf(row);

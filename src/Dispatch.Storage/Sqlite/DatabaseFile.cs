@@ -8,7 +8,7 @@ namespace Dispatch.Storage.Sqlite;
 internal static class DatabaseFile
 {
     private const int FullSynchronous = 2;
-    private const int PageSize = 4096;
+    private const int PageSize = 16_384;
 
     private static readonly int KnownVersion = Schema.Migrations[^1].Version;
 
@@ -119,6 +119,7 @@ internal static class DatabaseFile
             foreach (var migration in Schema.Migrations.Where(migration => migration.Version > version))
             {
                 connection.Execute(migration.Sql);
+                migration.Fill?.Invoke(connection);
                 using var record = connection.Prepare("INSERT INTO schema_migrations VALUES (?, ?, ?)");
                 record.Bind(1, migration.Version);
                 record.Bind(2, migration.Name);

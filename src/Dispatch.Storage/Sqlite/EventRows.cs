@@ -7,20 +7,23 @@ namespace Dispatch.Storage.Sqlite;
 /// <summary>An event to and from its row in <c>events</c>. Used by one thread at a time.</summary>
 internal sealed class EventRows
 {
-    internal const string Columns = "sequence, timestamp, type, source, subject, session, actor, caused_by, previous, data";
+    internal const string Columns = "sequence, timestamp, type, source, subject, session, actor, caused_by, previous, data, hash";
 
-    internal const string Insert = $"INSERT INTO events ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    internal const string Insert = $"INSERT INTO events ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-    private readonly JsonText json = new();
     private readonly RowTexts texts = new();
 
-    internal void Bind(SqliteStatement row, DispatchEvent happened)
+    /// <param name="data">The event's data as JSON.</param>
+    internal static void Bind(SqliteStatement row, DispatchEvent happened, ReadOnlySpan<byte> data, ReadOnlySpan<byte> hash)
     {
         var kind = happened.Data.Kind;
         row.Bind(1, happened.Sequence);
         row.Bind(2, happened.Timestamp);
-        row.Bind(3, kind.Name);
-        row.Bind(4, kind.Source);
+        row.BindText(3, kind.NameUtf8);
+        if (kind.IsOutside)
+            row.Bind(4, happened.Source);
+        else
+            row.BindText(4, kind.SourceUtf8);
         row.Bind(5, happened.Subject);
         row.Bind(6, happened.Session);
         row.Bind(7, happened.Actor);
@@ -28,12 +31,17 @@ internal sealed class EventRows
             row.Bind(8, happened.CausedBy);
         if (happened.Previous != 0)
             row.Bind(9, happened.Previous);
-        happened.Data.WriteJson(json.Start());
-        row.BindText(10, json.End());
+        row.BindText(10, data);
+        row.BindBlob(11, hash);
     }
 
     /// <summary>The event of the current row of a query for <see cref="Columns"/>.</summary>
     internal DispatchEvent Read(SqliteStatement row) => new(
         row.Int64(0), row.Int64(1), row.Text(4), row.IsNull(5) ? null : texts.Get(row.Utf8(5)), texts.Get(row.Utf8(6)), row.Int64(7), row.Int64(8),
         State.KindOf(texts.Get(row.Utf8(2))).Read(row.Utf8(9)));
+
+    /// <summary>The current row as it stands there.</summary>
+    internal LogEntry ReadEntry(SqliteStatement row) => new(
+        row.Int64(0), row.Int64(1), texts.Get(row.Utf8(2)), texts.Get(row.Utf8(3)), row.Text(4), row.IsNull(5) ? null : texts.Get(row.Utf8(5)),
+        texts.Get(row.Utf8(6)), row.Int64(7), row.Int64(8), new JsonBytes(row.Utf8(9).ToArray()), row.Blob(10).ToArray());
 }

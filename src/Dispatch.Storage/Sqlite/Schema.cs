@@ -1,7 +1,11 @@
+using Dispatch.Events;
+using Dispatch.Storage.Sqlite.Native;
+
 namespace Dispatch.Storage.Sqlite;
 
 /// <summary>One step from an older layout of the file to the next. Once released, its text never changes.</summary>
-internal sealed record Migration(int Version, string Name, string Sql);
+/// <param name="Fill">What SQL alone can't do, after it.</param>
+internal sealed record Migration(int Version, string Name, string Sql, Action<SqliteConnection>? Fill = null);
 
 /// <summary>
 /// The tables. They are made to be read with <c>sqlite3</c>: ids and states as text, real columns for what is filtered on, JSON for
@@ -14,7 +18,7 @@ internal static class Schema
     /// <summary>"Dspt": marks the file as ours in its header, so that another program's database is never touched.</summary>
     internal const int ApplicationId = 0x44737074;
 
-    internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease)];
+    internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease), new(2, "following the log", FollowingTheLog, FillChain)];
 
     private const string FirstRelease = """
         CREATE TABLE events (
@@ -169,4 +173,106 @@ internal static class Schema
           LEFT JOIN attempts a ON a.number = t.number AND a.attempt = t.attempt AND t.status = 'completed'
           LEFT JOIN events r ON r.sequence = t.last_sequence AND r.type = 'task.completed';
         """;
+
+    private const string FollowingTheLog = """
+        -- SHA-256 over the hash before it and all of the row: see docs/following-events.md.
+        ALTER TABLE events ADD COLUMN hash BLOB NOT NULL DEFAULT x'';
+
+        -- A list in IN (...) would be built anew for each row that is written.
+        DROP INDEX tasks_by_status;
+        CREATE INDEX tasks_by_status ON tasks (status, number)
+          WHERE status <> 'pending' AND status <> 'assigned' AND status <> 'running' AND status <> 'completed';
+
+        -- Where the tasks are that wait, are assigned or run: the blocks of 1,024 numbers in which there is one. In an index each task
+        -- would be moved three times in its life.
+        CREATE TABLE task_states (
+          status TEXT NOT NULL,
+          block  INTEGER NOT NULL,             -- number / 1024
+          PRIMARY KEY (status, block)
+        ) WITHOUT ROWID;
+        INSERT INTO task_states SELECT DISTINCT status, number / 1024 FROM tasks WHERE status IN ('pending', 'assigned', 'running');
+
+        -- Sessions that are open.
+        CREATE TABLE sessions (
+          id            TEXT PRIMARY KEY,
+          hash          TEXT NOT NULL UNIQUE,  -- SHA-256 of its guests' token, hexadecimal
+          name          TEXT,
+          created_at    INTEGER NOT NULL,
+          expires_at    INTEGER NOT NULL,
+          last_sequence INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        CREATE TABLE publishers (
+          id            TEXT PRIMARY KEY,
+          types         TEXT NOT NULL,         -- JSON array
+          session       TEXT,                  -- the only one it may publish in
+          registered_at INTEGER NOT NULL,
+          last_sequence INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        -- Which event came of a publisher's own id.
+        CREATE TABLE published (
+          publisher TEXT NOT NULL,
+          id        TEXT NOT NULL,
+          hash      TEXT NOT NULL,
+          sequence  INTEGER NOT NULL,
+          PRIMARY KEY (publisher, id)
+        ) WITHOUT ROWID;
+
+        CREATE TABLE webhooks (
+          id              TEXT PRIMARY KEY,
+          url             TEXT NOT NULL,
+          description     TEXT,
+          types           TEXT NOT NULL,       -- JSON arrays: what it wants to be told of
+          sources         TEXT NOT NULL,
+          subjects        TEXT NOT NULL,
+          sessions        TEXT NOT NULL,
+          secret          TEXT NOT NULL,       -- signs deliveries: as it is, for it has to be used
+          previous_secret TEXT,                -- signs too until previous_until
+          previous_until  INTEGER,
+          status          TEXT NOT NULL,       -- enabled, disabled
+          status_at       INTEGER NOT NULL,
+          disabled_reason TEXT,
+          created_at      INTEGER NOT NULL,
+          starts_after    INTEGER NOT NULL,    -- where it begins while it has no cursor
+          last_sequence   INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        -- How far followers of the log have come. Not part of the state: one that is too old repeats deliveries.
+        CREATE TABLE cursors (
+          name       TEXT PRIMARY KEY,         -- webhook/whk_... and others
+          sequence   INTEGER NOT NULL,         -- the last event it is done with
+          updated_at INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        -- Attempts to deliver, the newest 1,000 of each webhook.
+        CREATE TABLE webhook_deliveries (
+          id               INTEGER PRIMARY KEY,
+          webhook          TEXT NOT NULL,
+          sequence         INTEGER NOT NULL,
+          attempt          INTEGER NOT NULL,
+          at               INTEGER NOT NULL,
+          duration_ms      INTEGER NOT NULL,
+          status           INTEGER,            -- HTTP; NULL when there was no answer
+          error            TEXT,               -- NULL when it was delivered
+          response_excerpt TEXT
+        );
+        CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook, id);
+        """;
+
+    private static void FillChain(SqliteConnection connection)
+    {
+        var rows = new EventRows();
+        var chain = new HashChain(HashChain.Start);
+        using var read = connection.Prepare($"SELECT {EventRows.Columns} FROM events ORDER BY sequence");
+        using var write = connection.Prepare("UPDATE events SET hash = ? WHERE sequence = ?");
+        while (read.Step())
+        {
+            var entry = rows.ReadEntry(read);
+            chain.Add(entry);
+            write.BindBlob(1, chain.Last);
+            write.Bind(2, entry.Sequence);
+            write.Execute();
+        }
+    }
 }

@@ -1,4 +1,5 @@
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -43,8 +44,8 @@ internal sealed class SqliteAudit : IStoreAudit
         }
     }
 
-    public IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel) =>
-        Rows($"SELECT {EventRows.Columns} FROM events ORDER BY sequence", events.Read, cancel);
+    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) =>
+        Rows($"SELECT {EventRows.Columns} FROM events ORDER BY sequence", events.ReadEntry, cancel);
 
     public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) =>
         Rows($"SELECT {TaskColumns.List} FROM tasks ORDER BY number", row => specs.Complete(tasks.Read(row)), cancel);
@@ -56,6 +57,9 @@ internal sealed class SqliteAudit : IStoreAudit
     public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) => Rows(
         "SELECT i.caller, i.key, i.body_hash, t.id, i.number FROM idempotency i LEFT JOIN tasks t ON t.number = i.number ORDER BY i.number, i.caller, i.key",
         static row => new IdempotencyRow(row.Text(0), row.Text(1), row.Text(2), TaskId.TryParse(row.Utf8(3), out var task) ? task : default, row.Int64(4)), cancel);
+
+    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) =>
+        Rows($"SELECT {PublisherRows.PublishedColumns} FROM published ORDER BY sequence", PublisherRows.ReadPublished, cancel);
 
     public Task<LoadedState> LoadAsync(CancellationToken cancel)
     {

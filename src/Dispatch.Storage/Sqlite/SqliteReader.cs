@@ -1,7 +1,9 @@
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Storage.Sqlite;
 
@@ -9,6 +11,9 @@ namespace Dispatch.Storage.Sqlite;
 internal sealed class SqliteReader : IDisposable
 {
     private const int KeptListings = 64;
+
+    // A thousand events of a megabyte each, for each of many readers, would be more than there is.
+    private const int ListedBytes = 2 << 20;
 
     private readonly SqliteConnection connection;
     private readonly TaskColumns tasks = new();
@@ -27,6 +32,7 @@ internal sealed class SqliteReader : IDisposable
     private readonly SqliteStatement eventsAfter;
     private readonly SqliteStatement keyOf;
     private readonly SqliteStatement lastEventOf;
+    private readonly SqliteStatement publishedAs;
 
     internal SqliteReader(SqliteStoreOptions options)
     {
@@ -42,6 +48,7 @@ internal sealed class SqliteReader : IDisposable
         eventAt = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence = ?");
         eventsAfter = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?");
         lastEventOf = connection.Prepare("SELECT last_sequence FROM tasks WHERE number = ?");
+        publishedAs = connection.Prepare($"SELECT {PublisherRows.PublishedColumns} FROM published WHERE publisher = ? AND id = ?");
         keyOf = connection.Prepare(
             "SELECT i.body_hash, i.number, t.id FROM idempotency i JOIN tasks t ON t.number = i.number WHERE i.caller = ? AND i.key = ?");
     }
@@ -123,13 +130,18 @@ internal sealed class SqliteReader : IDisposable
         return found;
     }
 
-    internal List<DispatchEvent> ListEvents(long after, int limit)
+    internal List<LogEntry> ListEvents(long after, int limit)
     {
-        var found = new List<DispatchEvent>();
+        var found = new List<LogEntry>();
+        var bytes = 0;
         eventsAfter.Bind(1, after);
         eventsAfter.Bind(2, (long)limit);
-        while (eventsAfter.Step())
-            found.Add(events.Read(eventsAfter));
+        while (bytes < ListedBytes && eventsAfter.Step())
+        {
+            found.Add(events.ReadEntry(eventsAfter));
+            bytes += found[^1].Data.Length;
+        }
+
         eventsAfter.Reset();
         return found;
     }
@@ -160,6 +172,25 @@ internal sealed class SqliteReader : IDisposable
         return new StoreFacts(asOf, foundTasks, foundKeys);
     }
 
+    internal PublishedFacts FindPublished(string publisher, IReadOnlyList<string> ids)
+    {
+        lastSequence.Step();
+        var asOf = lastSequence.Int64(0);
+        lastSequence.Reset();
+
+        var found = new Dictionary<string, PublishedRow>(StringComparer.Ordinal);
+        foreach (var id in ids)
+        {
+            publishedAs.Bind(1, publisher);
+            publishedAs.Bind(2, id);
+            if (publishedAs.Step())
+                found[id] = PublisherRows.ReadPublished(publishedAs);
+            publishedAs.Reset();
+        }
+
+        return new PublishedFacts(asOf, found);
+    }
+
     internal (IReadOnlyList<StoredTask> Expired, long Next) FindExpired(long after, long finishedBefore, int examine)
     {
         var expired = new List<WorkTask>();
@@ -179,6 +210,27 @@ internal sealed class SqliteReader : IDisposable
 
         tasksFrom.Reset();
         return ([.. expired.Select(specs.Complete)], onlyYounger || examined < examine ? 0 : last);
+    }
+
+    internal Dictionary<string, long> LoadCursors()
+    {
+        var found = new Dictionary<string, long>(StringComparer.Ordinal);
+        using var rows = connection.Prepare("SELECT name, sequence FROM cursors");
+        while (rows.Step())
+            found.Add(rows.Text(0), rows.Int64(1));
+        return found;
+    }
+
+    internal List<WebhookDelivery> ListDeliveries(string webhook, int limit)
+    {
+        var found = new List<WebhookDelivery>();
+        var rows = Listing($"SELECT {DeliveryRows.Columns} FROM webhook_deliveries WHERE webhook = ? ORDER BY id DESC LIMIT ?");
+        rows.Bind(1, webhook);
+        rows.Bind(2, (long)limit);
+        while (rows.Step())
+            found.Add(DeliveryRows.Read(rows));
+        rows.Reset();
+        return found;
     }
 
     /// <summary>What SQLite finds wrong with the file; empty when it is sound.</summary>

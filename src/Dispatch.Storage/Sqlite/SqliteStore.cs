@@ -1,7 +1,9 @@
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Storage.Sqlite;
 
@@ -76,6 +78,16 @@ public sealed class SqliteStore : IStore
 
     public Task ProbeAsync(CancellationToken cancel) => Writer.ProbeAsync(cancel);
 
+    public Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel) =>
+        cursors.Count + deliveries.Count == 0 ? Task.CompletedTask : Writer.SaveAsync(new CursorSave(cursors, deliveries), cancel);
+
+    public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) =>
+        readers.ReadAsync<int, IReadOnlyDictionary<string, long>>(0, static (reader, _) => reader.LoadCursors(), cancel);
+
+    public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) =>
+        readers.ReadAsync<(string Webhook, int Limit), IReadOnlyList<WebhookDelivery>>(
+            (webhook, limit), static (reader, wanted) => reader.ListDeliveries(wanted.Webhook, wanted.Limit), cancel);
+
     public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) =>
         readers.ReadAsync(id, static (reader, id) => reader.FindTask(id), cancel);
 
@@ -92,12 +104,15 @@ public sealed class SqliteStore : IStore
         readers.ReadAsync<(long Last, int Limit), IReadOnlyList<DispatchEvent>>(
             (lastSequence, limit), static (reader, chain) => reader.ListHistory(chain.Last, chain.Limit), cancel);
 
-    public Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
-        readers.ReadAsync<(long After, int Limit), IReadOnlyList<DispatchEvent>>(
+    public Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
+        readers.ReadAsync<(long After, int Limit), IReadOnlyList<LogEntry>>(
             (after, limit), static (reader, range) => reader.ListEvents(range.After, range.Limit), cancel);
 
     public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) =>
         readers.ReadAsync((tasks, keys), static (reader, wanted) => reader.FindFacts(wanted.tasks, wanted.keys), cancel);
+
+    public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) =>
+        readers.ReadAsync((publisher, ids), static (reader, wanted) => reader.FindPublished(wanted.publisher, wanted.ids), cancel);
 
     public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(
         long after, long finishedBefore, int examine, CancellationToken cancel) =>
@@ -111,10 +126,20 @@ public sealed class SqliteStore : IStore
     }
 
     /// <summary>Reads the whole file and says what is damaged in it; empty when it is sound. Takes seconds per gigabyte.</summary>
-    public Task<IReadOnlyList<string>> CheckIntegrityAsync(CancellationToken cancel) =>
-        Task.Factory.StartNew(
-            () => readers.ReadAsync<int, IReadOnlyList<string>>(0, static (reader, _) => reader.CheckIntegrity(), cancel),
-            cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+    public async Task<IReadOnlyList<string>> CheckIntegrityAsync(CancellationToken cancel)
+    {
+        try
+        {
+            return await Task.Factory.StartNew(
+                () => readers.ReadAsync<int, IReadOnlyList<string>>(0, static (reader, _) => reader.CheckIntegrity(), cancel),
+                cancel, TaskCreationOptions.LongRunning, TaskScheduler.Default).Unwrap();
+        }
+        catch (StoreException refusal) when (refusal.Fault == StoreFault.Corrupt)
+        {
+            // So much is damaged that the check can't go through it: that, too, is its result.
+            return [refusal.Message];
+        }
+    }
 
     /// <summary>Finishes the commit that is under way, moves the log into the database and frees the lock. Ends within 8 s, also when the disk hangs; the lock then stays until the process ends.</summary>
     public async ValueTask DisposeAsync()

@@ -13,6 +13,7 @@ internal sealed class SqliteWriter : IDisposable
     private static readonly TimeSpan IdleAfter = TimeSpan.FromSeconds(1);
 
     private readonly SqliteStoreOptions options;
+    private readonly TimeProvider clock;
     private readonly SqliteConnection connection;
     private readonly BatchWriter rows;
     private readonly WriteAheadLog log;
@@ -28,6 +29,7 @@ internal sealed class SqliteWriter : IDisposable
     internal SqliteWriter(SqliteStoreOptions options, TimeProvider clock)
     {
         this.options = options;
+        this.clock = clock;
         connection = DatabaseFile.OpenForWriting(options, clock);
         try
         {
@@ -48,6 +50,9 @@ internal sealed class SqliteWriter : IDisposable
     /// <exception cref="StoreException">It failed, or the wait was given up while it was under way (kind Unknown).</exception>
     /// <exception cref="OperationCanceledException">The wait was given up before it began; it will not be done.</exception>
     internal Task CommitAsync(Batch batch, CancellationToken cancel) => RunAsync(new StoreWork(batch), cancel);
+
+    /// <summary>Writes cursors, with the same promise and exceptions.</summary>
+    internal Task SaveAsync(CursorSave save, CancellationToken cancel) => RunAsync(new StoreWork(batch: null, save), cancel);
 
     /// <summary>Finds out whether the store takes writes (again), with the same exceptions.</summary>
     internal Task ProbeAsync(CancellationToken cancel) => RunAsync(new StoreWork(batch: null), cancel);
@@ -115,6 +120,8 @@ internal sealed class SqliteWriter : IDisposable
         {
             if (work.Batch is { } batch)
                 Write(batch);
+            else if (work.Save is { } save)
+                Write(save);
             else
                 Probe();
             work.Succeed();
@@ -137,9 +144,20 @@ internal sealed class SqliteWriter : IDisposable
 
     private void Write(Batch batch)
     {
+        DemandSound();
+        rows.Write(batch);
+    }
+
+    private void Write(CursorSave save)
+    {
+        DemandSound();
+        rows.Write(save, clock.GetUtcNow().ToUnixTimeMilliseconds());
+    }
+
+    private void DemandSound()
+    {
         if (standing is { } fault)
             throw new StoreException(fault.Fault, fault.Message, fault.InnerException);
-        rows.Write(batch);
     }
 
     private void Probe()

@@ -1,3 +1,4 @@
+using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -15,22 +16,27 @@ internal sealed class StateRows(SqliteConnection connection)
 
     internal LoadedState Load()
     {
-        var (sequence, timestamp) = LoadEnd();
+        var (sequence, timestamp, hash) = LoadEnd();
         using var totalRows = connection.Prepare(Totals);
         var totals = LoadTotals(totalRows);
         var live = Live.Sum(state => totals[(int)state]);
 
-        // Along the index every row is looked up by itself; when most rows are wanted, reading all in order is faster.
+        // Along indexes rows are looked up here and there; when most are wanted, reading all in order is faster.
         var found = live * 4 >= totals.Sum() ? LoadByScan(live) : LoadByIndex(live);
         return new LoadedState(
-            sequence, timestamp, found, LoadAll($"SELECT {AgentRows.Columns} FROM agents ORDER BY registered_at, id", AgentRows.Read),
-            LoadAll($"SELECT {TokenRows.Columns} FROM tokens ORDER BY created_at, id", TokenRows.Read), totals);
+            sequence, timestamp, hash, found, LoadAll($"SELECT {AgentRows.Columns} FROM agents ORDER BY registered_at, id", AgentRows.Read),
+            LoadAll($"SELECT {TokenRows.Columns} FROM tokens ORDER BY created_at, id", TokenRows.Read),
+            LoadAll($"SELECT {SessionRows.Columns} FROM sessions ORDER BY id", SessionRows.Read),
+            LoadAll($"SELECT {PublisherRows.Columns} FROM publishers ORDER BY id", PublisherRows.Read), totals)
+        {
+            Webhooks = LoadAll($"SELECT {WebhookRows.Columns} FROM webhooks ORDER BY id", WebhookRows.Read),
+        };
     }
 
-    private (long Sequence, long Timestamp) LoadEnd()
+    private (long Sequence, long Timestamp, byte[] Hash) LoadEnd()
     {
-        using var last = connection.Prepare("SELECT sequence, timestamp FROM events ORDER BY sequence DESC LIMIT 1");
-        return last.Step() ? (last.Int64(0), last.Int64(1)) : (0, 0);
+        using var last = connection.Prepare("SELECT sequence, timestamp, hash FROM events ORDER BY sequence DESC LIMIT 1");
+        return last.Step() ? (last.Int64(0), last.Int64(1), last.Blob(2).ToArray()) : (0, 0, new byte[HashChain.Size]);
     }
 
     /// <summary>Tasks in each state, indexed by <see cref="TaskState"/>.</summary>
@@ -57,14 +63,12 @@ internal sealed class StateRows(SqliteConnection connection)
     private List<WorkTask> LoadByIndex(long expected)
     {
         var found = new List<WorkTask>((int)expected);
-        using var rows = connection.Prepare(
-            $"SELECT {TaskColumns.StateList} FROM tasks INDEXED BY tasks_by_status WHERE status = ? AND status <> 'completed' ORDER BY number");
-        foreach (var state in Live)
+        foreach (var (sql, bind) in TaskListing.For(new TaskQuery { Statuses = Live, Limit = -1 }, new long[Live.Length]))
         {
-            rows.BindText(1, Words.State.Word((int)state));
+            using var rows = connection.Prepare(sql);
+            bind(rows);
             while (rows.Step())
                 found.Add(tasks.Read(rows));
-            rows.Reset();
         }
 
         found.Sort(static (one, other) => one.Number.CompareTo(other.Number));

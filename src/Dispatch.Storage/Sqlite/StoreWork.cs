@@ -2,8 +2,8 @@ using Dispatch.Sequencing;
 
 namespace Dispatch.Storage.Sqlite;
 
-/// <summary>One commit (or, without a batch, one probe) on its way through the writer's thread.</summary>
-internal sealed class StoreWork(Batch? batch)
+/// <summary>One commit, one save of cursors or (without either) one probe on its way through the writer's thread.</summary>
+internal sealed class StoreWork(Batch? batch, CursorSave? save = null)
 {
     private const int Waiting = 0;
     private const int Started = 1;
@@ -13,6 +13,8 @@ internal sealed class StoreWork(Batch? batch)
     private int state = Waiting;
 
     internal Batch? Batch { get; } = batch;
+
+    internal CursorSave? Save { get; } = save;
 
     internal Task Done => done.Task;
 

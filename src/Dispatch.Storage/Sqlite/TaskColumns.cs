@@ -69,6 +69,7 @@ internal sealed class TaskColumns
 
     private readonly JsonText json = new();
     private readonly RowTexts texts = new();
+    private readonly (string[]? List, byte[] Text)[] lists = new (string[]?, byte[])[2];
 
     /// <summary>Binds what never changes, apart from what the spec says.</summary>
     internal void BindIdentity(SqliteStatement row, WorkTask task)
@@ -187,8 +188,15 @@ internal sealed class TaskColumns
         if (list.Length == 0)
             return;
 
-        JsonSerializer.Serialize(json.Start(), list, RowJson.Default.StringArray);
-        row.BindText(At(column), json.End());
+        // Tasks that ask for the same share one list, and mostly come one after another.
+        ref var latest = ref lists[column == TaskColumn.Required ? 0 : 1];
+        if (!ReferenceEquals(latest.List, list))
+        {
+            JsonSerializer.Serialize(json.Start(), list, RowJson.Default.StringArray);
+            latest = (list, json.End().ToArray());
+        }
+
+        row.BindText(At(column), latest.Text);
     }
 
     private string? ReadText(SqliteStatement row, TaskColumn column)

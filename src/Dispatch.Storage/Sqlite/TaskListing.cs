@@ -58,17 +58,30 @@ internal sealed class TaskListing(TaskQuery query)
     private ListingStatement ByPerson(string person)
     {
         Where("p.person = @", (row, index) => row.Bind(index, person));
+        return InBlocks("task_people p");
+    }
+
+    /// <param name="blocks">A table of blocks and its one-letter alias.</param>
+    private ListingStatement InBlocks(string blocks)
+    {
+        var alias = blocks[^1];
         if (query.Before is { } before)
-            Where("p.block <= @", (row, index) => row.Bind(index, TaskPeople.BlockOf(before)));
+            Where($"{alias}.block <= @", (row, index) => row.Bind(index, TaskPeople.BlockOf(before)));
         return Build(
-            $"task_people p CROSS JOIN tasks t NOT INDEXED ON t.number >= p.block * {TaskPeople.BlockSize} AND t.number < (p.block + 1) * {TaskPeople.BlockSize}",
-            "t.number", "p.block DESC, t.number DESC");
+            $"{blocks} CROSS JOIN tasks t NOT INDEXED ON t.number >= {alias}.block * {TaskPeople.BlockSize} AND t.number < ({alias}.block + 1) * {TaskPeople.BlockSize}",
+            "t.number", $"{alias}.block DESC, t.number DESC");
     }
 
     private ListingStatement ByState(TaskState state)
     {
+        if (TaskStates.Kept.Contains(state))
+        {
+            Where("s.status = @ AND t.status = s.status", (row, index) => row.BindText(index, Words.State.Word((int)state)));
+            return InBlocks("task_states s");
+        }
+
         // The second half is what lets SQLite use the partial index.
-        Where("t.status = @ AND t.status <> 'completed'", (row, index) => row.BindText(index, Words.State.Word((int)state)));
+        Where("t.status = @ AND " + TaskStates.Others, (row, index) => row.BindText(index, Words.State.Word((int)state)));
         return Build("tasks t INDEXED BY tasks_by_status", "t.number");
     }
 

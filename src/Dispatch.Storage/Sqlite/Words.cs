@@ -1,5 +1,6 @@
 using Dispatch.Agents;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Storage.Sqlite;
 
@@ -9,4 +10,5 @@ internal static class Words
     internal static readonly EnumText<TaskState> State = new();
     internal static readonly EnumText<AttemptOutcome> Outcome = new();
     internal static readonly EnumText<AgentStatus> AgentStatus = new();
+    internal static readonly EnumText<WebhookStatus> WebhookStatus = new();
 }

@@ -21,6 +21,7 @@ public sealed record AgentRegistered(
     public static readonly EventKind Is = new("agent.registered", "agents", AgentEventJson.Default.AgentRegistered);
 }
 
+/// <summary>The agent said that it is now in another state.</summary>
 public sealed record AgentStatusChanged(AgentStatus From, AgentStatus To) : AgentEvent(Is)
 {
     public static readonly EventKind Is = new("agent.status_changed", "agents", AgentEventJson.Default.AgentStatusChanged);
@@ -38,11 +39,13 @@ public sealed record AgentDeregistered(string Reason) : AgentEvent(Is)
     public static readonly EventKind Is = new("agent.deregistered", "agents", AgentEventJson.Default.AgentDeregistered);
 }
 
+/// <summary>The agent is given no more work; what it holds it may finish, or was handed back.</summary>
 public sealed record AgentDrained() : AgentEvent(Is)
 {
     public static readonly EventKind Is = new("agent.drained", "agents", AgentEventJson.Default.AgentDrained);
 }
 
+/// <summary>The agent is given work again.</summary>
 public sealed record AgentResumed() : AgentEvent(Is)
 {
     public static readonly EventKind Is = new("agent.resumed", "agents", AgentEventJson.Default.AgentResumed);
@@ -54,6 +57,7 @@ public sealed record AgentWakeRequested(TaskId TaskId) : AgentEvent(Is)
     public static readonly EventKind Is = new("agent.wake_requested", "agents", AgentEventJson.Default.AgentWakeRequested);
 }
 
+/// <summary>A sleeping agent that a task waited for is ready.</summary>
 public sealed record AgentWoken() : AgentEvent(Is)
 {
     public static readonly EventKind Is = new("agent.woken", "agents", AgentEventJson.Default.AgentWoken);
@@ -68,12 +72,13 @@ public sealed record AgentWakeFailed(long WaitedMs) : AgentEvent(Is)
 /// <summary>An admin made a token. The subject is the token's public id; the hash does not reveal the secret.</summary>
 public sealed record TokenCreated(string Hash, string Agent, string? Name, long? ExpiresAt) : AgentEvent(Is)
 {
-    public static readonly EventKind Is = new("token.created", "agents", AgentEventJson.Default.TokenCreated);
+    public static readonly EventKind Is = new("token.created", "agents", AgentEventJson.Default.TokenCreated) { IsInternal = true };
 }
 
+/// <summary>The token is refused from now on.</summary>
 public sealed record TokenRevoked() : AgentEvent(Is)
 {
-    public static readonly EventKind Is = new("token.revoked", "agents", AgentEventJson.Default.TokenRevoked);
+    public static readonly EventKind Is = new("token.revoked", "agents", AgentEventJson.Default.TokenRevoked) { IsInternal = true };
 }
 
 [JsonSourceGenerationOptions(

@@ -1,6 +1,9 @@
 using Dispatch.Agents;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Invariants;
 
@@ -49,5 +52,36 @@ internal static class Columns
         new("revoked_at", t => t.RevokedAt), new("last_sequence", t => t.LastSequence),
     ];
 
+    public static readonly Column<Session>[] Session =
+    [
+        new("hash", s => s.Hash), new("name", s => s.Name), new("created_at", s => s.CreatedAt), new("expires_at", s => s.ExpiresAt),
+        new("last_sequence", s => s.LastSequence),
+    ];
+
+    public static readonly Column<Publisher>[] Publisher =
+    [
+        new("types", p => List(p.Types)), new("session", p => p.Session), new("registered_at", p => p.RegisteredAt), new("last_sequence", p => p.LastSequence),
+    ];
+
+    public static readonly Column<PublishedRow>[] Published = [new("hash", p => p.Hash), new("sequence", p => p.Sequence)];
+
+    // A secret that differs is told as such, not shown.
+    public static readonly Column<WebhookEndpoint>[] Webhook =
+    [
+        new("url", w => w.Url), new("description", w => w.Description), new("types", w => List(w.Filter.Types.ToArray())),
+        new("sources", w => List(w.Filter.Sources.ToArray())), new("subjects", w => List(w.Filter.Subjects.ToArray())),
+        new("sessions", w => List(w.Filter.Sessions.ToArray())), new("secret", w => Masked.Of(w.Secret)), new("previous_secret", w => Masked.Of(w.PreviousSecret)),
+        new("previous_until", w => w.PreviousUntil), new("status", w => w.Status), new("status_at", w => w.StatusAt), new("disabled_reason", w => w.DisabledReason),
+        new("created_at", w => w.CreatedAt), new("starts_after", w => w.StartsAfter), new("last_sequence", w => w.LastSequence),
+    ];
+
     private static string List<T>(T[] values) => string.Join('\u001f', values);
+}
+
+/// <summary>A text that is compared and not shown.</summary>
+internal sealed record Masked(string Text)
+{
+    public static Masked? Of(string? text) => text is null ? null : new Masked(text);
+
+    public override string ToString() => "(a secret)";
 }

@@ -1,6 +1,9 @@
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Publishing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Invariants;
 
@@ -19,14 +22,20 @@ public sealed class LogChecker
     private readonly FindingList findings;
     private readonly TaskRules tasks;
     private readonly AgentRules agents;
+    private readonly WebhookRules webhooks;
     private readonly Dictionary<string, bool> tokens = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> lastTokenEvents = new(StringComparer.Ordinal);
+    private readonly SessionRules sessions;
+    private readonly PublisherRules publishers;
 
     /// <param name="ownerFilter">Whether only the owner's agents may take a task that names one; null when the log may be of both kinds.</param>
     public LogChecker(FindingList findings, bool? ownerFilter = null)
     {
         this.findings = findings;
         agents = new AgentRules(this);
+        sessions = new SessionRules(this);
+        publishers = new PublisherRules(this);
+        webhooks = new WebhookRules(this);
         tasks = new TaskRules(this, agents, ownerFilter);
     }
 
@@ -67,6 +76,18 @@ public sealed class LogChecker
                 break;
             case AgentEvent data:
                 agents.Check(data);
+                break;
+            case SessionEvent data:
+                sessions.Check(data);
+                break;
+            case PublisherEvent data:
+                publishers.Check(data);
+                break;
+            case OutsideEvent data:
+                publishers.Check(data);
+                break;
+            case WebhookEvent data:
+                webhooks.Check(data);
                 break;
             default:
                 Find("I-13", $"the type {happened.Type} is not known");

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -17,13 +18,14 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
     private readonly State folded = new(options, live: false);
     private readonly Dictionary<long, List<EndedAttempt>> attempts = [];
     private readonly Dictionary<IdempotencyKey, IdempotencyRow> keys = [];
+    private readonly Dictionary<(string, string), PublishedRow> published = [];
     private int undrained;
 
     /// <summary>False once an event could not be applied: there is nothing left to compare with.</summary>
     public bool IsWhole { get; private set; } = true;
 
     /// <summary>Rows looked at in the tables.</summary>
-    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0);
+    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     internal State Folded => folded;
 
@@ -61,7 +63,8 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         var tasks = await CompareTasksAsync(store, progress, cancel);
         var ended = await CompareAttemptsAsync(store, cancel);
         var known = await CompareKeysAsync(store, cancel);
-        Rows = new RowCounts(tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count);
+        var fromOutside = await ComparePublishedAsync(store, cancel);
+        Rows = new RowCounts(tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count, loaded.Sessions.Count, loaded.Publishers.Count, fromOutside, loaded.Webhooks.Count);
     }
 
     private void Drain()
@@ -77,6 +80,8 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
 
         foreach (var key in batch.Keys)
             keys[new IdempotencyKey(key.Caller, key.Key)] = key;
+        foreach (var row in batch.Published)
+            published[(row.Publisher, row.Id)] = row;
         if (batch.PrunedTasks.Count == 0)
             return;
 
@@ -106,6 +111,9 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         CompareAll("live tasks", live, loaded.Tasks, task => task.Number.ToString(CultureInfo.InvariantCulture), Columns.Task);
         CompareAll("agents", folded.Agents.All.Select(entry => entry.Agent), loaded.Agents, agent => agent.Id, Columns.Agent);
         CompareAll("tokens", folded.Tokens.All, loaded.Tokens, token => token.Id, Columns.Token);
+        CompareAll("sessions", folded.Sessions.All, loaded.Sessions, session => session.Id, Columns.Session);
+        CompareAll("publishers", folded.Publishers.All, loaded.Publishers, publisher => publisher.Id, Columns.Publisher);
+        CompareAll("webhooks", folded.Webhooks.All, loaded.Webhooks, webhook => webhook.Id, Columns.Webhook);
     }
 
     private async Task<long> CompareTasksAsync(IStoreAudit store, IProgress<long>? progress, CancellationToken cancel)
@@ -188,6 +196,24 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         return rows;
     }
 
+    private async Task<long> ComparePublishedAsync(IStoreAudit store, CancellationToken cancel)
+    {
+        var left = new HashSet<(string, string)>(published.Keys);
+        long rows = 0;
+        await foreach (var found in store.PublishedAsync(cancel).WithCancellation(cancel))
+        {
+            rows++;
+            if (left.Remove((found.Publisher, found.Id)))
+                Compare("published", $"{found.Publisher}/{found.Id}", published[(found.Publisher, found.Id)], found, Columns.Published);
+            else
+                Extra("published", $"{found.Publisher}/{found.Id}");
+        }
+
+        foreach (var (publisher, id) in left)
+            Missing("published", $"{publisher}/{id}");
+        return rows;
+    }
+
     private void CompareAll<T>(string table, IEnumerable<T> expected, IEnumerable<T> found, Func<T, string> key, Column<T>[] columns)
     {
         var rows = new Dictionary<string, T>(StringComparer.Ordinal);
@@ -235,4 +261,4 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
 }
 
 /// <summary>Rows of each table that were compared.</summary>
-public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens);
+public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens, long Sessions, long Publishers, long Published, long Webhooks);

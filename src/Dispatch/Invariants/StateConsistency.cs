@@ -25,6 +25,8 @@ internal sealed class StateConsistency
             check.CheckTask(entry);
         foreach (var agent in state.Agents.All)
             check.CheckAgent(agent);
+        foreach (var session in state.Sessions.All)
+            check.Demand(state.Sessions.DueOf(session.Id) == session.ExpiresAt, $"session {session.Id} ends at {session.ExpiresAt} and is timed at {state.Sessions.DueOf(session.Id)}");
         check.CheckLines();
         check.CheckNothingIsLeftWaiting();
         return check.faults;

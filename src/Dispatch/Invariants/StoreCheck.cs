@@ -1,3 +1,4 @@
+using Dispatch.Events;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Invariants;
@@ -16,12 +17,15 @@ public static class StoreCheck
     {
         var findings = new FindingList();
         var log = new LogChecker(findings, ownerFilter);
+        var links = new ChainChecker(findings);
         var comparer = new StateComparer(options, findings);
         await using var audit = await store.OpenAuditAsync(cancel);
         try
         {
-            await foreach (var happened in audit.EventsAsync(cancel).WithCancellation(cancel))
+            await foreach (var entry in audit.EventsAsync(cancel).WithCancellation(cancel))
             {
+                links.Check(entry);
+                var happened = Read(entry);
                 log.Check(happened);
                 comparer.Fold(happened);
                 if (log.Events % ReportEvery == 0)
@@ -37,6 +41,18 @@ public static class StoreCheck
         }
 
         return new StoreReport(log.Events, log.Sequence, comparer.Rows, findings.Kept, findings.Count);
+    }
+
+    private static DispatchEvent Read(LogEntry entry)
+    {
+        try
+        {
+            return State.Read(entry);
+        }
+        catch (Exception unreadable) when (unreadable is KeyNotFoundException or System.Text.Json.JsonException or FormatException)
+        {
+            throw new StoreException(StoreFault.Corrupt, $"Event {entry.Sequence} can't be read: {unreadable.Message}", unreadable);
+        }
     }
 
     private sealed class RowProgress(IProgress<StoreProgress> outer, long events) : IProgress<long>

@@ -1,6 +1,9 @@
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Publishing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Sequencing;
 
@@ -11,6 +14,9 @@ namespace Dispatch.Sequencing;
 public sealed class Batch
 {
     public required IReadOnlyList<DispatchEvent> Events { get; init; }
+
+    /// <summary>The data of <see cref="Events"/> as text, and their hashes. Valid until the batch's observers have been told of it.</summary>
+    public required EventTexts Texts { get; init; }
 
     /// <summary>In order of task number: new rows first appear in rising order, which keeps the store's inserts at the end of its trees.</summary>
     public required IReadOnlyList<TaskRow> Tasks { get; init; }
@@ -24,6 +30,22 @@ public sealed class Batch
     public required IReadOnlyList<string> RemovedAgents { get; init; }
 
     public required IReadOnlyList<AgentToken> Tokens { get; init; }
+
+    public required IReadOnlyList<Session> Sessions { get; init; }
+
+    /// <summary>Ids of sessions that are open no more.</summary>
+    public required IReadOnlyList<string> ClosedSessions { get; init; }
+
+    public required IReadOnlyList<Publisher> Publishers { get; init; }
+
+    public required IReadOnlyList<string> RemovedPublishers { get; init; }
+
+    public required IReadOnlyList<PublishedRow> Published { get; init; }
+
+    public required IReadOnlyList<WebhookEndpoint> Webhooks { get; init; }
+
+    /// <summary>Their delivery history goes with them.</summary>
+    public required IReadOnlyList<string> RemovedWebhooks { get; init; }
 
     /// <summary>Numbers of finished tasks to delete with everything that hangs on them.</summary>
     public required IReadOnlyList<long> PrunedTasks { get; init; }

@@ -1,6 +1,9 @@
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Publishing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Sequencing;
 
@@ -10,7 +13,7 @@ namespace Dispatch.Sequencing;
 /// </summary>
 public interface IStore : IAsyncDisposable
 {
-    /// <summary>Reads the live state: tasks that are not final, agents, tokens, totals and the last sequence number.</summary>
+    /// <summary>Reads the live state: tasks that are not final, agents, tokens, open sessions, publishers, webhooks, totals and the last sequence number.</summary>
     /// <exception cref="StoreException">The store can't be read; see its kind.</exception>
     Task<LoadedState> LoadAsync(CancellationToken cancel);
 
@@ -22,6 +25,21 @@ public interface IStore : IAsyncDisposable
     /// <summary>Writes and commits something tiny: returns when the store takes writes again.</summary>
     /// <exception cref="StoreException">It does not.</exception>
     Task ProbeAsync(CancellationToken cancel);
+
+    /// <summary>
+    /// Keeps how far followers of the log have come, and what webhooks were told on the way: all of it durable on return, or nothing. Not part of the
+    /// log: whoever delivers keeps what could not be written in memory and tries again, and a crash before that only repeats deliveries.
+    /// </summary>
+    /// <param name="cursors">Sequence of the last event that each follower is done with, by name; each name once.</param>
+    /// <param name="deliveries">Only the newest <see cref="WebhookDelivery.Kept"/> of each webhook stay; those of a webhook that is not there are dropped.</param>
+    /// <exception cref="StoreException">Nothing was written, or (kind Unknown) it may have been; writing cursors again does no harm.</exception>
+    Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel);
+
+    /// <summary>Every cursor that was kept, by name.</summary>
+    Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel);
+
+    /// <summary>The deliveries of a webhook, newest first.</summary>
+    Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel);
 
     Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel);
 
@@ -37,11 +55,14 @@ public interface IStore : IAsyncDisposable
     /// <summary>The events about one subject, oldest first: the chain that ends with <paramref name="lastSequence"/>.</summary>
     Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel);
 
-    /// <summary>Events with a sequence above <paramref name="after"/>, in order, at most <paramref name="limit"/>.</summary>
-    Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel);
+    /// <summary>Entries of the log with a sequence above <paramref name="after"/>, in order, at most <paramref name="limit"/>; fewer when they are large, but none only behind the last.</summary>
+    Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel);
 
     /// <summary>What a decision needs to know about tasks and keys that are no longer in memory.</summary>
     Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel);
+
+    /// <summary>Which of these ids the publisher has used.</summary>
+    Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel);
 
     /// <summary>
     /// Looks at up to <paramref name="examine"/> tasks from number <paramref name="after"/> on and returns those that finished before
@@ -62,7 +83,7 @@ public interface IStore : IAsyncDisposable
 public interface IStoreAudit : IAsyncDisposable
 {
     /// <summary>The log, by sequence number. A gap is not hidden.</summary>
-    IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel);
+    IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel);
 
     /// <summary>Every task, finished or not, by number.</summary>
     IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel);
@@ -73,19 +94,25 @@ public interface IStoreAudit : IAsyncDisposable
     /// <summary>Every idempotency key, by (task number, caller, key).</summary>
     IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel);
 
-    /// <summary>What <see cref="IStore.LoadAsync"/> would answer, read in the same moment: agents, tokens, totals, live tasks, last sequence number.</summary>
+    /// <summary>What was published from outside, by sequence number.</summary>
+    IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel);
+
+    /// <summary>What <see cref="IStore.LoadAsync"/> would answer, read in the same moment: agents, tokens, open sessions, publishers, totals, live tasks, last sequence number.</summary>
     Task<LoadedState> LoadAsync(CancellationToken cancel);
 }
 
 /// <param name="Sequence">Last sequence number in the log; 0 for an empty one.</param>
 /// <param name="Timestamp">Timestamp of that event, 0 for an empty log.</param>
+/// <param name="Hash">Its hash; zeros for an empty log.</param>
 /// <param name="Tasks">Every task that is not final, in order of number.</param>
 /// <param name="Totals">Tasks in each state, indexed by <see cref="TaskState"/>, finished ones included.</param>
 public sealed record LoadedState(
-    long Sequence, long Timestamp, IReadOnlyList<WorkTask> Tasks, IReadOnlyList<Agent> Agents, IReadOnlyList<AgentToken> Tokens,
-    IReadOnlyList<long> Totals)
+    long Sequence, long Timestamp, byte[] Hash, IReadOnlyList<WorkTask> Tasks, IReadOnlyList<Agent> Agents, IReadOnlyList<AgentToken> Tokens,
+    IReadOnlyList<Session> Sessions, IReadOnlyList<Publisher> Publishers, IReadOnlyList<long> Totals)
 {
-    public static readonly LoadedState Empty = new(0, 0, [], [], [], new long[9]);
+    public IReadOnlyList<WebhookEndpoint> Webhooks { get; init; } = [];
+
+    public static readonly LoadedState Empty = new(0, 0, new byte[HashChain.Size], [], [], [], [], [], new long[9]);
 }
 
 /// <summary>A task as the store knows it, finished or not. <c>Result</c> is set once it completed with one.</summary>

@@ -13,6 +13,14 @@ public sealed record SequencerOptions
 
     public int BatchEvents { get; init; } = 8_192;
 
+    /// <summary>
+    /// A batch with so many commands and events is closed while the one before is still being committed, so that the store need not wait
+    /// for the matching. Fewer would make commits that carry too little.
+    /// </summary>
+    public int ReadyCommands { get; init; } = 3;
+
+    public int ReadyEvents { get; init; } = 1_024;
+
     /// <summary>The longest pause between two looks at the clock, a safety net: timers wake the loop by themselves. Milliseconds.</summary>
     public long TickMs { get; init; } = 5_000;
 
@@ -81,6 +89,7 @@ public sealed class Sequencer
     private Core? core;
     private Task loop = Task.CompletedTask;
     private ClosedBatch? inFlight;
+    private ClosedBatch? ready;
     private Task<bool>? more;
     private volatile Exception? storeLoss;
     private volatile bool stopping;
@@ -164,7 +173,7 @@ public sealed class Sequencer
             // The store hangs. Nobody waits for it any longer: what it does with the commit in flight, a restart will see.
             abort.Cancel();
             RefuseAll(inFlight?.Answers ?? [], Refusal.Unknown, null);
-            RefuseAll(core?.Abandon() ?? [], Refusal.Stopping, null);
+            RefuseDecided(Refusal.Stopping, null);
         }
 
         RefuseQueued(Refusal.Stopping, null);
@@ -186,7 +195,7 @@ public sealed class Sequencer
             stopping = true;
             queue.Writer.TryComplete();
             RefuseAll(inFlight?.Answers ?? [], Refusal.Unknown, null);
-            RefuseAll(core!.Abandon(), Refusal.StoreUnavailable, null);
+            RefuseDecided(Refusal.StoreUnavailable, null);
             RefuseQueued(Refusal.Stopping, null);
             throw;
         }
@@ -201,7 +210,7 @@ public sealed class Sequencer
             // Stopped while the store hung, and those who waited were told so: a store that comes back now must not carry it through.
             if (abort.IsCancellationRequested)
             {
-                RefuseAll(core!.Abandon(), Refusal.Stopping, null);
+                RefuseDecided(Refusal.Stopping, null);
                 return;
             }
 
@@ -216,6 +225,12 @@ public sealed class Sequencer
             // While the batch before is being committed this one stays open and grows: that is the group in group commit.
             if (!committing.IsCompleted)
             {
+                if (ready is null && core.OpenCommands >= options.ReadyCommands && core.OpenEvents >= options.ReadyEvents)
+                {
+                    ready = core.Close();
+                    continue;
+                }
+
                 if (core.OpenCommands >= options.BatchCommands || core.OpenEvents >= options.BatchEvents || reader.Completion.IsCompleted)
                     await committing;
                 else
@@ -231,10 +246,12 @@ public sealed class Sequencer
                 continue;
             }
 
-            inFlight = null;
-            if (core.HasWork)
-            {
+            inFlight = ready;
+            ready = null;
+            if (inFlight is null && core.HasWork)
                 inFlight = core.Close();
+            if (inFlight is not null)
+            {
                 committing = CommitAsync(inFlight);
                 continue;
             }
@@ -267,6 +284,7 @@ public sealed class Sequencer
 
         Deliver(closed);
         observer.Committed(closed, clock.GetElapsedTime(began));
+        closed.Batch.Texts.Release();
         return null;
     }
 
@@ -285,7 +303,7 @@ public sealed class Sequencer
         var unchanged = failure is StoreException { Fault: StoreFault.Unavailable or StoreFault.Full or StoreFault.ReadOnly or StoreFault.Locked };
         storeLoss = failure;
         RefuseAll(failed.Answers, unchanged ? Refusal.StoreUnavailable : Refusal.Unknown, failure);
-        RefuseAll(core!.Abandon(), Refusal.StoreUnavailable, failure);
+        RefuseDecided(Refusal.StoreUnavailable, failure);
         observer.StoreFailed(failure);
         if (failure is StoreException { Fault: StoreFault.Fatal })
             throw failure;
@@ -350,6 +368,14 @@ public sealed class Sequencer
             Interlocked.Decrement(ref waiting);
             next.Answer.Refuse(Refuse(refusal, cause));
         }
+    }
+
+    /// <summary>Refuses what was decided but never reached the store.</summary>
+    private void RefuseDecided(Refusal refusal, Exception? cause)
+    {
+        RefuseAll(ready?.Answers ?? [], refusal, cause);
+        ready = null;
+        RefuseAll(core?.Abandon() ?? [], refusal, cause);
     }
 
     private static void RefuseAll(IEnumerable<Answer> answers, Refusal refusal, Exception? cause)

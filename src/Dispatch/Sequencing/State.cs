@@ -1,7 +1,10 @@
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
+using Dispatch.Publishing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Sequencing;
 
@@ -47,7 +50,9 @@ public sealed record StateOptions
 public sealed class State
 {
     private static readonly Dictionary<string, EventKind> KindsByName =
-        TaskEvent.Kinds.Concat(AgentEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+        TaskEvent.Kinds.Concat(AgentEvent.Kinds).Concat(SessionEvent.Kinds).Concat(PublisherEvent.Kinds).Concat(OutsideEvent.Kinds).Concat(WebhookEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+
+    private HashChain chain = new(HashChain.Start);
 
     /// <param name="live">False for a state that is only folded from a log: no queue, no timers, and finished tasks stay.</param>
     public State(StateOptions options, bool live = true)
@@ -57,6 +62,8 @@ public sealed class State
         Matcher = new Matcher(this);
         Tasks = new TaskTable(this);
         Agents = new AgentTable(this);
+        Sessions = new SessionTable(this);
+        Publishers = new PublisherTable(this);
     }
 
     /// <summary>The whole catalogue.</summary>
@@ -72,6 +79,12 @@ public sealed class State
 
     public TokenTable Tokens { get; } = new();
 
+    public SessionTable Sessions { get; }
+
+    public PublisherTable Publishers { get; }
+
+    public WebhookTable Webhooks { get; } = new();
+
     public Matcher Matcher { get; }
 
     /// <summary>Sequence of the last event.</summary>
@@ -86,19 +99,31 @@ public sealed class State
     /// <summary>Timers on the monotonic clock.</summary>
     internal DueQueue Due { get; } = new();
 
-    /// <summary>Timers on the wall clock: run_at, deadline.</summary>
+    /// <summary>Timers on the wall clock: run_at, deadline, the end of sessions.</summary>
     internal DueQueue WallDue { get; } = new();
 
     /// <exception cref="KeyNotFoundException">No such event type in this release.</exception>
     public static EventKind KindOf(string name) =>
         KindsByName.TryGetValue(name, out var kind) ? kind : throw new KeyNotFoundException($"Event type '{name}' is not known to this release.");
 
+    /// <summary>The catalogue's entry of that name, or null.</summary>
+    public static EventKind? FindKind(string name) => KindsByName.GetValueOrDefault(name);
+
+    /// <summary>Understands an entry of the log.</summary>
+    /// <exception cref="KeyNotFoundException">No such event type in this release.</exception>
+    /// <exception cref="System.Text.Json.JsonException">The data is not its type's.</exception>
+    public static DispatchEvent Read(LogEntry entry) => new(
+        entry.Sequence, entry.Timestamp, entry.Subject, entry.Session, entry.Actor, entry.CausedBy, entry.Previous, KindOf(entry.Type).Read(entry.Data.Span));
+
     /// <summary>Takes over what the store holds. Every lease, run time and backoff starts from here with what was left of it.</summary>
     public static State Load(LoadedState loaded, StateOptions options, long now, long elapsed)
     {
-        var state = new State(options) { Sequence = loaded.Sequence, Now = loaded.Timestamp };
+        var state = new State(options) { Sequence = loaded.Sequence, Now = loaded.Timestamp, chain = new HashChain(loaded.Hash) };
         state.MoveClocks(now, elapsed);
         state.Tokens.Load(loaded.Tokens);
+        state.Sessions.Load(loaded.Sessions);
+        state.Publishers.Load(loaded.Publishers);
+        state.Webhooks.Load(loaded.Webhooks);
         state.Agents.Load(loaded.Agents);
         state.Tasks.Load(loaded.Tasks, loaded.Totals);
         return state;
@@ -127,6 +152,18 @@ public sealed class State
             case AgentEvent data:
                 Agents.Apply(happened, data);
                 break;
+            case SessionEvent data:
+                Sessions.Apply(happened, data);
+                break;
+            case PublisherEvent data:
+                Publishers.Apply(happened, data);
+                break;
+            case OutsideEvent data:
+                Publishers.Apply(happened, data);
+                break;
+            case WebhookEvent data:
+                Webhooks.Apply(happened, data);
+                break;
             default:
                 throw new InvalidOperationException($"No table takes {happened.Type} events.");
         }
@@ -137,9 +174,13 @@ public sealed class State
     {
         var (tasks, attempts, keys, pruned) = Tasks.TakeChanges();
         var (agents, removed) = Agents.TakeChanges();
+        var (sessions, closed) = Sessions.TakeChanges();
+        var (publishers, gone, published) = Publishers.TakeChanges();
+        var (webhooks, removedWebhooks) = Webhooks.TakeChanges();
         return new Batch
         {
             Events = events,
+            Texts = EventTexts.Of(events, chain),
             Tasks = tasks,
             Attempts = attempts,
             Keys = keys,
@@ -147,6 +188,13 @@ public sealed class State
             Agents = agents,
             RemovedAgents = removed,
             Tokens = Tokens.TakeChanges(),
+            Sessions = sessions,
+            ClosedSessions = closed,
+            Publishers = publishers,
+            RemovedPublishers = gone,
+            Published = published,
+            Webhooks = webhooks,
+            RemovedWebhooks = removedWebhooks,
             Totals = Tasks.Totals.ToArray(),
         };
     }

@@ -35,11 +35,13 @@ public sealed record TaskStarted(string Agent, int Attempt) : TaskEvent(Is)
     public static readonly EventKind Is = new("task.started", "tasks", TaskEventJson.Default.TaskStarted);
 }
 
+/// <summary>The agent said how far it is. <c>percent</c> is 0..100.</summary>
 public sealed record TaskProgressed(string Agent, int Attempt, double? Percent, string? Message, JsonBytes? Data) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.progressed", "tasks", TaskEventJson.Default.TaskProgressed);
 }
 
+/// <summary>The agent finished. <c>result</c> is whatever it made; <c>usage</c> what the attempt used.</summary>
 public sealed record TaskCompleted(string Agent, int Attempt, JsonBytes? Result, JsonBytes? Usage) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.completed", "tasks", TaskEventJson.Default.TaskCompleted);
@@ -66,6 +68,7 @@ public sealed record TaskRetried(int RetryCount, long NextAttemptAt, bool Manual
     public static readonly EventKind Is = new("task.retried", "tasks", TaskEventJson.Default.TaskRetried);
 }
 
+/// <summary>The task was cancelled, by a caller or because one it depends on did not complete.</summary>
 public sealed record TaskCancelled(string Reason) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.cancelled", "tasks", TaskEventJson.Default.TaskCancelled);

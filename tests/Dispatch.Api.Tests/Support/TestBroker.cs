@@ -12,12 +12,14 @@ public sealed class TestBroker : IAsyncDisposable
     public const string AdminSecret = "admin-secret-for-tests";
 
     private readonly TemporaryDirectory? ownDirectory;
+    private readonly TimeProvider clock;
     private readonly LogCapture log = new();
     private readonly HttpClient http;
     private Broker? broker;
 
-    private TestBroker(DispatchConfig config, TemporaryDirectory? ownDirectory)
+    private TestBroker(DispatchConfig config, TemporaryDirectory? ownDirectory, TimeProvider clock)
     {
+        this.clock = clock;
         Config = config;
         this.ownDirectory = ownDirectory;
         http = NewHttp();
@@ -38,7 +40,7 @@ public sealed class TestBroker : IAsyncDisposable
 
     /// <param name="change">What differs from the defaults of the tests: no rate limit, quiet log, known admin token.</param>
     /// <param name="directory">Where the store is; null: a temporary directory.</param>
-    public static async Task<TestBroker> StartAsync(Func<DispatchConfig, DispatchConfig>? change = null, string? directory = null)
+    public static async Task<TestBroker> StartAsync(Func<DispatchConfig, DispatchConfig>? change = null, string? directory = null, TimeProvider? clock = null)
     {
         var own = directory is null ? new TemporaryDirectory() : null;
         var config = new DispatchConfig
@@ -48,7 +50,7 @@ public sealed class TestBroker : IAsyncDisposable
             Limits = new LimitSettings { RequestsPerSecond = 0 },
             Logging = new LoggingSettings { Level = LogLevel.Information, Access = AccessLogging.Off },
         };
-        var broker = new TestBroker(change?.Invoke(config) ?? config, own);
+        var broker = new TestBroker(change?.Invoke(config) ?? config, own, clock ?? TimeProvider.System);
         await broker.StartAgainAsync();
         return broker;
     }
@@ -102,7 +104,7 @@ public sealed class TestBroker : IAsyncDisposable
             throw new XunitException($"The broker logged an error: {error}");
     }
 
-    private async Task StartAgainAsync() => broker = await Broker.StartAsync(Config, TimeProvider.System, CancellationToken.None, log);
+    private async Task StartAgainAsync() => broker = await Broker.StartAsync(Config, clock, CancellationToken.None, log);
 
     private static HttpClient NewHttp() => new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromMinutes(5) }) { Timeout = TimeSpan.FromSeconds(100) };
 

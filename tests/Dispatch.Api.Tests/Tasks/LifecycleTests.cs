@@ -88,7 +88,9 @@ public sealed class LifecycleTests(SharedHastyBroker shared) : IClassFixture<Sha
         {
             await Eventually.GetAsync(() => alice.TaskAsync(id), task => task.Number("attempt") == attempt && task.Text("status") == "assigned", $"attempt {attempt} is given out");
             var task = await worker.Worker.FailAsync(id);
-            Assert.Equal(attempt < 3 ? "pending" : "failed", task.Text("status"));
+
+            // The wait before another attempt is drawn from zero on: it may be over in the same commit.
+            Assert.Contains(task.Text("status"), attempt < 3 ? ["pending", "assigned"] : new[] { "failed" });
             Assert.Equal("it broke", task.Text("error"));
         }
 

@@ -31,10 +31,27 @@ public sealed class HelpTests
         worker
         stats
         top
+        events
+        events list
+        events tail
+        events replay
+        audit
+        audit verify
+        audit checkpoint
         token
         token create
         token list
         token revoke
+        webhook
+        webhook create
+        webhook list
+        webhook show
+        webhook update
+        webhook delete
+        webhook test
+        webhook rotate
+        webhook enable
+        webhook deliveries
         config
         config show
         doctor

@@ -48,6 +48,58 @@ public sealed class LiveBrokerCommandTests(LiveBroker broker)
     }
 
     [Fact]
+    public async Task The_log_is_listed_followed_and_rebuilt()
+    {
+        var id = (await broker.JsonAsync("submit", "logged", "--require", capability)).GetProperty("id").GetString()!;
+
+        var listed = await broker.RunAsync("events", "list", "--subject", id, "--json");
+        var lines = listed.Output.TrimEnd().Split('\n').Select(line => JsonElement.Parse(line)).ToList();
+        Assert.Equal(["dispatch.task.created", "dispatch.task.unmatched"], lines.Select(line => line.GetProperty("type").GetString()));
+        var created = long.Parse(lines[0].GetProperty("sequence").GetString()!, System.Globalization.CultureInfo.InvariantCulture);
+        Assert.Contains("logged; pending", (await broker.RunAsync("events", "list", "--subject", id)).Output, StringComparison.Ordinal);
+        Assert.Contains("did you mean task.created?", (await broker.RunAsync("events", "list", "--type", "task.creatd")).Errors, StringComparison.Ordinal);
+
+        await using (var tail = broker.Start("events", "tail", "--from", $"{created}", "--type", "task.*", "--json"))
+        {
+            var second = (await broker.JsonAsync("submit", "while following", "--require", capability)).GetProperty("id").GetString()!;
+            await Eventually.HoldsAsync(() => tail.Output.Contains(second, StringComparison.Ordinal) && tail.Output.Contains(id, StringComparison.Ordinal), "both are told");
+        }
+
+        var before = await broker.JsonAsync("events", "replay", "--to", $"{created - 1}");
+        var then = await broker.JsonAsync("events", "replay", "--to", $"{created}");
+        Assert.DoesNotContain(before.GetProperty("tasks").EnumerateArray(), task => task.GetProperty("id").GetString() == id);
+        Assert.Equal("pending", then.GetProperty("tasks").EnumerateArray().Single(task => task.GetProperty("id").GetString() == id).GetProperty("status").GetString());
+        Assert.Equal(before.GetProperty("totals").GetProperty("pending").GetInt64() + 1, then.GetProperty("totals").GetProperty("pending").GetInt64());
+        var beyond = await broker.RunAsync("events", "replay", "--to", "999999999");
+        Assert.Equal(1, beyond.ExitCode);
+        Assert.Contains("The log ends at event", beyond.Errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_log_that_was_cut_is_found_by_a_checkpoint_that_was_kept_elsewhere()
+    {
+        using var elsewhere = new TemporaryDirectory();
+        await broker.JsonAsync("submit", "before", "--require", capability);
+        var sound = await broker.JsonAsync("audit", "verify");
+        Assert.True(sound.GetProperty("sound").GetBoolean());
+        await broker.JsonAsync("submit", "after", "--require", capability);
+        var file = elsewhere.File("checkpoints.jsonl");
+        Assert.Equal(0, (await broker.RunAsync("audit", "checkpoint", "--out", file)).ExitCode);
+
+        var whole = await broker.RunAsync("audit", "verify", "--checkpoints", file);
+        Assert.Contains("1 checkpoint found where signed", whole.Output, StringComparison.Ordinal);
+
+        var text = await File.ReadAllTextAsync(file);
+        var sequence = JsonElement.Parse(text).GetProperty("sequence").GetInt64();
+        await File.WriteAllTextAsync(file, text.Replace($"\"sequence\":{sequence}", $"\"sequence\":{sequence + 1000}", StringComparison.Ordinal));
+        var forged = await broker.RunAsync("audit", "verify", "--checkpoints", file, "--json");
+        Assert.Equal(1, forged.ExitCode);
+        var faults = string.Join("; ", JsonElement.Parse(forged.Output).GetProperty("faults").EnumerateArray().Select(fault => fault.GetString()));
+        Assert.Contains("were cut off", faults, StringComparison.Ordinal);
+        Assert.Contains("its signature does not fit what it says", faults, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_same_file_twice_makes_no_second_task()
     {
         using var directory = new TemporaryDirectory();
@@ -69,6 +121,35 @@ public sealed class LiveBrokerCommandTests(LiveBroker broker)
         var id = JsonElement.Parse(listed).EnumerateArray().Last(token => token.GetProperty("agent_id").GetString() == "coder-1").GetProperty("id").GetString()!;
         Assert.True((await broker.JsonAsync("token", "revoke", id)).GetProperty("revoked").GetBoolean());
         Assert.Equal(4, (await broker.RunAsync("token", "revoke", "tok_none")).ExitCode);
+    }
+
+    [Fact]
+    public async Task Webhooks_are_made_shown_changed_tried_and_deleted()
+    {
+        var made = await broker.RunAsync("webhook", "create", "--url", "http://localhost:9/hook", "--type", "task.created", "--type", "agent.*", "--description", "a note");
+        Assert.Equal(0, made.ExitCode);
+        Assert.StartsWith("whsec_", made.Output, StringComparison.Ordinal);
+
+        var listed = (await broker.RunAsync("webhook", "list", "--json")).Output;
+        Assert.DoesNotContain("whsec_", listed, StringComparison.Ordinal);
+        var id = JsonElement.Parse(listed).EnumerateArray().Last().GetProperty("id").GetString()!;
+        Assert.Contains(id, (await broker.RunAsync("webhook", "list")).Output, StringComparison.Ordinal);
+        Assert.Contains("task.created, agent.*", (await broker.RunAsync("webhook", "show", id)).Output, StringComparison.Ordinal);
+
+        var changed = await broker.JsonAsync("webhook", "update", id, "--source", "tasks", "--description", "");
+        Assert.Equal(["tasks"], changed.GetProperty("filter").GetProperty("sources").EnumerateArray().Select(source => source.GetString()));
+        Assert.False(changed.GetProperty("filter").TryGetProperty("types", out _) || changed.TryGetProperty("description", out _));
+        Assert.StartsWith("whsec_", (await broker.RunAsync("webhook", "rotate", id, "--overlap", "1h")).Output, StringComparison.Ordinal);
+
+        // This broker delivers to nobody on this machine.
+        var tried = await broker.RunAsync("webhook", "test", id);
+        Assert.Equal(1, tried.ExitCode);
+        Assert.Contains("webhooks.allow_private", tried.Output, StringComparison.Ordinal);
+        Assert.Equal("enabled", (await broker.JsonAsync("webhook", "enable", id)).GetProperty("status").GetString());
+        Assert.Equal(JsonValueKind.Array, (await broker.JsonAsync("webhook", "deliveries", id)).ValueKind);
+
+        Assert.True((await broker.JsonAsync("webhook", "delete", id)).GetProperty("deleted").GetBoolean());
+        Assert.Equal(4, (await broker.RunAsync("webhook", "show", id)).ExitCode);
     }
 
     [Theory]

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text;
 
 namespace Dispatch.Cli.Tests.Support;
 
@@ -8,13 +9,14 @@ public sealed class DispatchProcess : IAsyncDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly Process process;
+    private readonly StringBuilder written = new();
     private readonly Task<string> output;
     private readonly Task<string> errors;
 
     private DispatchProcess(Process process)
     {
         this.process = process;
-        output = process.StandardOutput.ReadToEndAsync();
+        output = CollectAsync();
         errors = process.StandardError.ReadToEndAsync();
     }
 
@@ -23,6 +25,16 @@ public sealed class DispatchProcess : IAsyncDisposable
     public int Id => process.Id;
 
     public bool HasExited => process.HasExited;
+
+    /// <summary>Standard output up to now.</summary>
+    public string Output
+    {
+        get
+        {
+            lock (written)
+                return written.ToString();
+        }
+    }
 
     /// <summary>Starts it and leaves it running; its standard input is closed.</summary>
     public static DispatchProcess Start(IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment = null)
@@ -56,6 +68,18 @@ public sealed class DispatchProcess : IAsyncDisposable
             process.Kill(entireProcessTree: true);
         await process.WaitForExitAsync();
         process.Dispose();
+    }
+
+    private async Task<string> CollectAsync()
+    {
+        var buffer = new char[4096];
+        while (await process.StandardOutput.ReadAsync(buffer) is > 0 and var read)
+        {
+            lock (written)
+                written.Append(buffer, 0, read);
+        }
+
+        return Output;
     }
 
     private static DispatchProcess StartWithInput(string program, IEnumerable<string> arguments, IReadOnlyDictionary<string, string?>? environment)

@@ -188,6 +188,7 @@ public sealed class ConfigKeysTests
         "auth.visibility" => "own",
         "database.url" => "sqlite:///tmp/other.db",
         "assignment.owner_filter_enabled" => "false",
+        "webhooks.allow_private" => "true",
         "logging.level" => "warn",
         "logging.format" => "text",
         "logging.access" => "errors",

@@ -2,8 +2,11 @@ using System.Text;
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Storage.Tests.Contract;
 
@@ -18,6 +21,13 @@ public sealed class BatchBuilder(long sequence = 0)
     private List<EndedAttempt> attempts = [];
     private List<IdempotencyRow> keys = [];
     private List<AgentToken> tokens = [];
+    private List<Session> sessions = [];
+    private List<string> closed = [];
+    private List<Publisher> publishers = [];
+    private List<string> removedPublishers = [];
+    private List<PublishedRow> published = [];
+    private List<WebhookEndpoint> webhooks = [];
+    private List<string> removedWebhooks = [];
     private List<string> removed = [];
     private List<long> pruned = [];
 
@@ -131,6 +141,55 @@ public sealed class BatchBuilder(long sequence = 0)
         return kept;
     }
 
+    public Session Open(Session session)
+    {
+        var created = Add(session.Id, session.Id, "admin", 0, new SessionCreated(session.Name, session.ExpiresAt));
+        var made = Add(session.Id, session.Id, "admin", created.Sequence, new SessionTokenMade(session.Hash));
+        var opened = session with { LastSequence = made.Sequence };
+        sessions.Add(opened);
+        return opened;
+    }
+
+    public void Close(Session session)
+    {
+        Add(session.Id, session.Id, "admin", session.LastSequence, new SessionClosed(SessionEnd.Closed));
+        closed.Add(session.Id);
+    }
+
+    public Publisher Register(Publisher publisher)
+    {
+        var registered = publisher with { LastSequence = Add(publisher.Id, null, "admin", publisher.LastSequence, new PublisherRegistered(publisher.Types, publisher.Session)).Sequence };
+        publishers.Add(registered);
+        return registered;
+    }
+
+    public void Remove(Publisher publisher)
+    {
+        Add(publisher.Id, null, "admin", publisher.LastSequence, new PublisherRemoved());
+        removedPublishers.Add(publisher.Id);
+    }
+
+    public PublishedRow Publish(string publisher, string id)
+    {
+        var row = new PublishedRow(publisher, id, "c0ffee", Add("room", "s-1", publisher, 0, new MessageReceived(id, Json("{}"))).Sequence);
+        published.Add(row);
+        return row;
+    }
+
+    public WebhookEndpoint Keep(WebhookEndpoint webhook)
+    {
+        EventData data = webhook.LastSequence == 0 ? new WebhookCreated(new Uri(webhook.Url).Authority, webhook.Description, null, null, null, null) : new WebhookEnabled();
+        var kept = webhook with { LastSequence = Add(webhook.Id, null, "admin", webhook.LastSequence, data).Sequence };
+        webhooks.Add(kept);
+        return kept;
+    }
+
+    public void Remove(WebhookEndpoint webhook)
+    {
+        Add(webhook.Id, null, "admin", webhook.LastSequence, new WebhookDeleted());
+        removedWebhooks.Add(webhook.Id);
+    }
+
     public void Prune(params WorkTask[] gone)
     {
         int Ended(TaskState status) => gone.Count(task => Tasks[task.Id].Task.Status == status);
@@ -150,22 +209,35 @@ public sealed class BatchBuilder(long sequence = 0)
         return happened;
     }
 
+    private readonly HashChain chain = new(HashChain.Start);
+
     public Batch Close()
     {
         var batch = new Batch
         {
             Events = events,
+            Texts = EventTexts.Of(events, chain),
             Tasks = [.. rows.Values],
             Attempts = attempts,
             Keys = keys,
             Agents = [.. agents.Values],
             RemovedAgents = removed,
             Tokens = tokens,
+            Sessions = sessions,
+            ClosedSessions = closed,
+            Publishers = publishers,
+            RemovedPublishers = removedPublishers,
+            Published = published,
+            Webhooks = webhooks,
+            RemovedWebhooks = removedWebhooks,
             PrunedTasks = pruned,
             Totals = [.. totals],
         };
         rows.Clear();
+        (publishers, removedPublishers, published) = ([], [], []);
+        (events, attempts, keys, tokens, sessions, closed, removed, pruned) = ([], [], [], [], [], [], [], []);
         (events, attempts, keys, tokens, removed, pruned) = ([], [], [], [], [], []);
+        (webhooks, removedWebhooks) = ([], []);
         return batch;
     }
 

@@ -1,3 +1,4 @@
+using Dispatch.Invariants;
 using System.Diagnostics;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite;
@@ -178,7 +179,44 @@ public sealed class SqliteStoreOpeningTests : IDisposable
     }
 
     [Fact]
-    public async Task Damage_is_told_when_it_is_met_and_found_by_the_check()
+    public async Task A_store_of_the_first_layout_is_brought_to_this_one_and_its_log_is_chained()
+    {
+        using (var old = SqliteConnection.Open(Database, SqliteAccess.ReadWriteCreate))
+        {
+            old.Execute($"PRAGMA journal_mode = WAL; PRAGMA application_id = {Schema.ApplicationId}; CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)");
+            old.Execute(Schema.Migrations[0].Sql);
+            old.Execute("INSERT INTO schema_migrations VALUES (1, 'first release', '2026-11-20T00:00:00Z')");
+            for (var n = 1; n <= 300; n++)
+            {
+                old.Execute($$"""
+                    INSERT INTO events VALUES ({{n}}, {{1000 + n}}, 'task.created', 'tasks', '{{Guid(n)}}', NULL, 'alice', NULL, NULL, '{"status":"pending","requester":"alice","title":"t","required_capabilities":[],"preferred_capabilities":[],"priority":5,"timeout_ms":1,"max_retries":3}');
+                    INSERT INTO tasks (number, id, status, title, requester, created_at, priority, max_retries, timeout_ms, queued_at, attempt, retry_count, dead_lettered, last_sequence)
+                      VALUES ({{n}}, '{{Guid(n)}}', '{{(n % 2 == 0 ? "pending" : "failed")}}', 't', 'alice', {{1000 + n}}, 5, 3, 1, {{1000 + n}}, 0, 0, 0, {{n}});
+                    INSERT OR REPLACE INTO totals VALUES ('pending', {{n / 2}}), ('failed', {{n - (n / 2)}})
+                    """);
+            }
+        }
+
+        await using var store = Open();
+        var findings = new FindingList();
+        var links = new ChainChecker(findings);
+        foreach (var entry in await store.ListEventsAsync(0, 1_000, default))
+            links.Check(entry);
+        Assert.Equal((300, null), (links.Entries, links.FirstBad));
+
+        var loaded = await store.LoadAsync(default);
+        Assert.Equal(links.Last.ToArray(), loaded.Hash);
+        Assert.Equal(Enumerable.Range(1, 150).Select(n => 2L * n), loaded.Tasks.Select(task => task.Number));
+        Assert.Equal([300L, 298, 296], (await store.ListTasksAsync(new TaskQuery { Statuses = [TaskState.Pending], Limit = 3 }, default)).Select(stored => stored.Task.Number));
+        Assert.Equal([299L, 297, 295], (await store.ListTasksAsync(new TaskQuery { Statuses = [TaskState.Failed], Limit = 3 }, default)).Select(stored => stored.Task.Number));
+
+        static string Guid(int n) => $"019a9f5e-7c00-7a31-9b1e-{n:x12}";
+    }
+
+    [Theory]
+    [InlineData(10)]
+    [InlineData(40)]
+    public async Task Damage_is_told_when_it_is_met_and_found_by_the_check(int fromPage)
     {
         var log = new BatchBuilder();
         await using (var store = Open())
@@ -190,8 +228,7 @@ public sealed class SqliteStoreOpeningTests : IDisposable
 
         await using (var file = File.OpenWrite(Database))
         {
-            // Every page after those of the layout.
-            file.Position = 40 * 4096;
+            file.Position = fromPage * 16_384;
             var noise = new byte[file.Length - file.Position];
             new Random(1).NextBytes(noise);
             await file.WriteAsync(noise);

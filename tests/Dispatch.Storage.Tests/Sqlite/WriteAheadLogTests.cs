@@ -37,7 +37,7 @@ public sealed class WriteAheadLogTests : IAsyncLifetime
         await WriteAsync(megabytes: 12);
 
         Assert.True(new FileInfo(Database).Length > 8 << 20, "too little was written to tell");
-        Assert.True(LogBytes < 512 << 10, $"{LogBytes} bytes of log");
+        Assert.True(LogBytes < 1 << 20, $"{LogBytes} bytes of log");
     }
 
     [Fact]
@@ -77,15 +77,18 @@ public sealed class WriteAheadLogTests : IAsyncLifetime
     [Fact]
     public async Task It_is_emptied_when_nothing_happens()
     {
-        await WriteAsync(megabytes: 1);
-        Assert.NotEqual(0, LogBytes);
+        for (var round = 0; round < 2; round++)
+        {
+            // On a stalled machine the pause may be over before the log is looked at.
+            do
+            {
+                log.Submit();
+                await store.CommitAsync(log.Close(), 0, default);
+            }
+            while (LogBytes == 0);
 
-        await EmptiedAsync();
-
-        log.Submit();
-        await store.CommitAsync(log.Close(), 0, default);
-        Assert.NotEqual(0, LogBytes);
-        await EmptiedAsync();
+            await EmptiedAsync();
+        }
     }
 
     [Fact]

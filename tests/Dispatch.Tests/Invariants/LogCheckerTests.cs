@@ -2,8 +2,11 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
+using Dispatch.Publishing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Tests.Invariants;
 
@@ -73,6 +76,21 @@ public sealed class LogCheckerTests
         ["an agent that is awake is woken"] = ("I-13", log => log.Add("w", new AgentWakeRequested(Script.Id("a")))),
         ["an unknown agent goes"] = ("I-13", log => log.Add("x", new AgentOffline(1))),
         ["a token is revoked twice"] = ("I-13", log => log.Add("t", new TokenCreated("h", "w", null, null)).Add("t", new TokenRevoked()).Add("t", new TokenRevoked())),
+        ["a session is opened twice"] = ("I-13", log => log.Add("s", new SessionCreated(null, Script.Start + 100)).Add("s", new SessionCreated(null, Script.Start + 100))),
+        ["a session is closed twice"] = ("I-13", log => log.Add("s", new SessionCreated(null, Script.Start + 100)).Add("s", new SessionClosed(SessionEnd.Closed)).Add("s", new SessionClosed(SessionEnd.Closed))),
+        ["a session expires before its time"] = ("I-13", log => log.Add("s", new SessionCreated(null, Script.Start + 100)).Add("s", new SessionClosed(SessionEnd.Expired))),
+        ["a session is given two tokens"] = ("I-13", log => log.Add("s", new SessionCreated(null, Script.Start + 100)).Add("s", new SessionTokenMade("h")).Add("s", new SessionTokenMade("h"))),
+        ["a publisher is removed twice"] = ("I-13", log => log.Add("p", new PublisherRegistered(["tool.executed"], null)).Add("p", new PublisherRemoved()).Add("p", new PublisherRemoved())),
+        ["an event comes from nobody"] = ("I-13", log => log.Add("x", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0)),
+        ["an event of another type is published"] = ("I-13", log => log.Add("p", new PublisherRegistered(["tool.executed"], null)).Add("x", new MemoryUpdated("e", JsonBytes.EmptyObject), "p", previous: 0)),
+        ["an event of another session is published"] = ("I-13", log => log.Add("p", new PublisherRegistered(["tool.executed"], "s")).Add("x", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0, session: "t")),
+        ["an id is published twice"] = ("I-3", log => log.Add("p", new PublisherRegistered(["tool.executed"], null)).Add("x", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0).Add("y", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0)),
+        ["a session's event belongs to another"] = ("I-13", log => log.Add("s", new SessionCreated(null, Script.Start + 100), session: "other")),
+        ["a webhook is made twice"] = ("I-13", log => log.Webhook("h").Webhook("h")),
+        ["a webhook comes back"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDeleted()).Webhook("h", previous: 0)),
+        ["an unknown webhook changes"] = ("I-13", log => log.Add("h", new WebhookUrlSet("https://example.org/"))),
+        ["a webhook is disabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDisabled("It fails.")).Add("h", new WebhookDisabled("It fails."))),
+        ["a webhook is enabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookEnabled())),
     };
 
     public static TheoryData<string> FaultNames => [.. Faults.Keys];
@@ -100,7 +118,9 @@ public sealed class LogCheckerTests
             .Create("b", after: "a").Cancel("b").Add("b", new TaskRetried(0, 0, true))
             .Create("d", status: TaskState.Scheduled, runAt: Script.Start + 100).Wait(100).Add("d", new TaskUpdated("due", TaskState.Pending, null, null))
             .Assign("d", "w", 1).Add("w", new AgentOffline(1)).Add("d", new TaskReassigned("w", 1, "gone", 0, false)).Bury("d")
-            .Prune(cancelled: 0, completed: 1, "a").Create("e", key: "k");
+            .Prune(cancelled: 0, completed: 1, "a").Create("e", key: "k")
+            .Add("s", new SessionCreated(null, Script.Start + 150)).Add("s", new SessionTokenMade("h")).Add("s", new SessionClosed(SessionEnd.Closed))
+            .Add("s", new SessionCreated(null, Script.Start + 150)).Add("s", new SessionTokenMade("i")).Wait(100).Add("s", new SessionClosed(SessionEnd.Expired));
 
         Assert.Empty(Check(log.Events));
     }
@@ -158,6 +178,8 @@ public sealed class LogCheckerTests
 
         public Script Agent(string id, int max = 10) => Add(id, new AgentRegistered([], null, null, max, AgentStatus.Ready, null));
 
+        public Script Webhook(string id, long? previous = null) => Add(id, new WebhookCreated("example.org", null, null, null, null, null), previous: previous);
+
         public Script Create(
             string name, TaskState status = TaskState.Pending, string? key = null, int retries = 0, string? owner = null, string[]? required = null,
             long? runAt = null, string? after = null, string actor = "alice", long causedBy = 0) => Add(
@@ -207,22 +229,22 @@ public sealed class LogCheckerTests
             return this;
         }
 
-        public Script Add(string name, EventData data, string actor = "system", long? previous = null, long causedBy = 0)
+        public Script Add(string name, EventData data, string actor = "system", long? previous = null, long causedBy = 0, string? session = null)
         {
             var subject = data is TaskEvent ? Id(name).ToString() : name;
             if (data is TaskCreated)
                 numbers[subject] = next;
             var before = previous ?? last.GetValueOrDefault(subject);
-            if (data is AgentDeregistered)
+            if (data is AgentDeregistered or SessionClosed)
                 last.Remove(subject);
             else
                 last[subject] = next;
-            return Append(subject, data, actor, causedBy, before);
+            return Append(subject, data, actor, causedBy, before, session ?? (data is SessionEvent ? name : null));
         }
 
-        private Script Append(string subject, EventData data, string actor, long causedBy, long previous)
+        private Script Append(string subject, EventData data, string actor, long causedBy, long previous, string? session = null)
         {
-            Events.Add(new DispatchEvent(next++, now, subject, null, actor, causedBy, previous, data));
+            Events.Add(new DispatchEvent(next++, now, subject, session, actor, causedBy, previous, data));
             return this;
         }
     }

@@ -2,9 +2,12 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Tests.Invariants;
 
@@ -21,7 +24,15 @@ public sealed class StateComparerTests
 
     public static TheoryData<string> AgentMembers => Members(typeof(Agent));
 
+    public static TheoryData<string> WebhookMembers => Members(typeof(WebhookEndpoint));
+
     public static TheoryData<string> TokenMembers => Members(typeof(AgentToken));
+
+    public static TheoryData<string> SessionMembers => Members(typeof(Session));
+
+    public static TheoryData<string> PublisherMembers => Members(typeof(Publisher));
+
+    public static TheoryData<string> PublishedMembers => Members(typeof(PublishedRow));
 
     [Fact]
     public async Task A_store_that_was_written_by_the_broker_is_sound()
@@ -31,7 +42,7 @@ public sealed class StateComparerTests
         Assert.Empty(report.Findings);
         Assert.True(report.IsSound);
         Assert.Equal(report.Events, report.LastSequence);
-        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1), report.Rows);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1), report.Rows);
     }
 
     [Theory]
@@ -65,6 +76,25 @@ public sealed class StateComparerTests
     public Task A_changed_token_is_found(string member) =>
         FindsAsync("tokens", new Mangled(Filled()) { Loaded = loaded => loaded with { Tokens = [.. loaded.Tokens.Select(token => Change(token, member))] } });
 
+    [Theory]
+    [MemberData(nameof(SessionMembers))]
+    public Task A_changed_session_is_found(string member) =>
+        FindsAsync("sessions", new Mangled(Filled()) { Loaded = loaded => loaded with { Sessions = [.. loaded.Sessions.Select(session => Change(session, member))] } });
+
+    [Theory]
+    [MemberData(nameof(PublisherMembers))]
+    public Task A_changed_publisher_is_found(string member) =>
+        FindsAsync("publishers", new Mangled(Filled()) { Loaded = loaded => loaded with { Publishers = [.. loaded.Publishers.Select(publisher => Change(publisher, member))] } });
+
+    [Theory]
+    [MemberData(nameof(PublishedMembers))]
+    public Task A_changed_row_of_what_was_published_is_found(string member) => FindsAsync("published", new Mangled(Filled()) { Published = row => Change(row, member) });
+
+    [Theory]
+    [MemberData(nameof(WebhookMembers))]
+    public Task A_changed_webhook_is_found(string member) =>
+        FindsAsync("webhooks", new Mangled(Filled()) { Loaded = loaded => loaded with { Webhooks = [.. loaded.Webhooks.Select(webhook => Change(webhook, member))] } });
+
     [Fact]
     public Task A_changed_result_is_found() => FindsAsync("tasks", new Mangled(Filled()) { Task = stored => stored with { Result = JsonBytes.Parse("{\"other\":1}") } });
 
@@ -83,6 +113,10 @@ public sealed class StateComparerTests
     [InlineData("idempotency")]
     [InlineData("agents")]
     [InlineData("tokens")]
+    [InlineData("sessions")]
+    [InlineData("publishers")]
+    [InlineData("published")]
+    [InlineData("webhooks")]
     [InlineData("live tasks")]
     public async Task A_missing_row_is_found(string table)
     {
@@ -99,6 +133,10 @@ public sealed class StateComparerTests
     [InlineData("idempotency")]
     [InlineData("agents")]
     [InlineData("tokens")]
+    [InlineData("sessions")]
+    [InlineData("publishers")]
+    [InlineData("published")]
+    [InlineData("webhooks")]
     [InlineData("live tasks")]
     public async Task A_row_that_is_there_twice_is_found(string table)
     {
@@ -127,7 +165,7 @@ public sealed class StateComparerTests
         var report = await CheckAsync(new Mangled(Filled()) { Event = happened => happened.Data is TaskAssigned ? happened with { Subject = Guid.Empty.ToString() } : happened });
 
         Assert.Contains(report.Findings, finding => finding is Finding.Unreadable { Where: "log" });
-        Assert.Equal(new RowCounts(0, 0, 0, 0, 0), report.Rows);
+        Assert.Equal(new RowCounts(0, 0, 0, 0, 0, 0, 0, 0, 0), report.Rows);
     }
 
     [Fact]
@@ -154,6 +192,11 @@ public sealed class StateComparerTests
         run.Register("w", "code", max: 3);
         run.Register("v", "other");
         run.Run(new CreateToken("t", "hash", "w", "a name", 1_000) { ByAdmin = true });
+        run.Run(new OpenSession("s", "a name", "hash", 86_400_000) { ByAdmin = true });
+        run.Run(new RegisterPublisher("p", ["tool.executed"], "s") { ByAdmin = true });
+        run.Run(new PublishEvents([new NewOutsideEvent(new ToolExecuted("e", JsonBytes.Parse("{}")), "tool", "s")], run.Store.Published("p", ["e"])) { Caller = "p" });
+        run.Run(new CreateWebhook("whk_1", new Uri("https://example.org/in"), "The portal", new EventFilter { Types = ["task.*"] }, "whsec_a") { ByAdmin = true });
+        run.Run(new RotateWebhookSecret("whk_1", "whsec_b", 1_000) { ByAdmin = true });
         var done = run.Submit(CoreRun.Task("code", key: "k", hash: "h"));
         run.Report("w", new TaskReport.Failed(done, null, "once", true, 0, null));
         run.Settle();
@@ -189,6 +232,7 @@ public sealed class StateComparerTests
         var t when t == typeof(TaskId[]) => new[] { new TaskId(new Guid(1, 2, 3, new byte[8])) },
         var t when t == typeof(string[]) => new[] { "other" },
         var t when t == typeof(JsonBytes) => JsonBytes.Parse("{\"changed\":true}"),
+        var t when t == typeof(EventFilter) => new EventFilter { Types = ["other"] },
         var t when t == typeof(Requirement) => new RequirementPool().Get(["other"], [], null),
         var t when t == typeof(TaskProgress) => new TaskProgress(99, "changed", null, 1),
         var t when t == typeof(MatchScore) => new MatchScore(9, 9, 9, 9, 9, 9, 9),
@@ -207,6 +251,8 @@ public sealed class StateComparerTests
 
         public Func<IdempotencyRow, IdempotencyRow> Key { get; init; } = row => row;
 
+        public Func<PublishedRow, PublishedRow> Published { get; init; } = row => row;
+
         public Func<LoadedState, LoadedState> Loaded { get; init; } = loaded => loaded;
 
         public string? Missing { get; init; }
@@ -215,13 +261,19 @@ public sealed class StateComparerTests
 
         public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => System.Threading.Tasks.Task.FromResult<IStoreAudit>(this);
 
-        public IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel) => store.EventsAsync(cancel).Select(Event);
+        public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel)
+        {
+            var chain = new HashChain(HashChain.Start);
+            return store.EventsAsync(cancel).Select(entry => Event(State.Read(entry))).Select(happened => EventTexts.Of([happened], chain).Entry(happened, 0));
+        }
 
         public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => Rows("tasks", store.TasksAsync(cancel).Select(Task));
 
         public IAsyncEnumerable<EndedAttempt> AttemptsAsync(CancellationToken cancel) => Rows("attempts", store.AttemptsAsync(cancel).Select(Attempt));
 
         public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) => Rows("idempotency", store.KeysAsync(cancel).Select(Key));
+
+        public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => Rows("published", store.PublishedAsync(cancel).Select(Published));
 
         public Task<LoadedState> LoadAsync(CancellationToken cancel)
         {
@@ -230,11 +282,21 @@ public sealed class StateComparerTests
             {
                 Agents = Rows("agents", loaded.Agents),
                 Tokens = Rows("tokens", loaded.Tokens),
+                Sessions = Rows("sessions", loaded.Sessions),
+                Publishers = Rows("publishers", loaded.Publishers),
+                Webhooks = Rows("webhooks", loaded.Webhooks),
                 Tasks = Rows("live tasks", loaded.Tasks),
             });
         }
 
         public Task CommitAsync(Batch batch, long epoch, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel) =>
+            throw new NotSupportedException();
+
+        public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task ProbeAsync(CancellationToken cancel) => throw new NotSupportedException();
 
@@ -248,9 +310,11 @@ public sealed class StateComparerTests
 
         public Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel) => throw new NotSupportedException();
 
-        public Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel) => throw new NotSupportedException();
+        public Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel) =>
             throw new NotSupportedException();

@@ -86,13 +86,34 @@ public sealed class SequencerTests : IAsyncDisposable
         Assert.True(submitted.IsCompletedSuccessfully);
     }
 
-    [Theory]
-    [InlineData(StoreFault.Unavailable)]
-    [InlineData(StoreFault.Full)]
-    [InlineData(StoreFault.ReadOnly)]
-    public async Task A_failed_commit_is_as_if_nothing_was_asked(StoreFault fault)
+    [Fact]
+    public async Task A_large_batch_is_closed_while_the_one_before_is_committed_and_waits_for_it()
     {
-        await StartAsync();
+        await StartAsync(new SequencerOptions { ReadyEvents = 100 });
+        var gate = HoldCommits();
+        var first = Submit();
+        await gate.Reached;
+        var ready = Enumerable.Range(0, 100).Select(_ => Submit()).ToArray();
+        await EventuallyAsync(() => sequencer!.QueueDepth == 0);
+        var rest = Enumerable.Range(0, 5).Select(_ => Submit()).ToArray();
+        await EventuallyAsync(() => sequencer!.QueueDepth == 0);
+        Assert.Empty(store.CommittedEvents);
+        Assert.DoesNotContain(ready, answer => answer.IsCompleted);
+
+        gate.Open();
+        await Task.WhenAll([first, .. ready, .. rest]).WaitAsync(Patience);
+        Assert.Equal(106 * 2, store.CommittedEvents.Sum());
+        Assert.Equal(3, store.CommittedEvents.Count);
+    }
+
+    [Theory]
+    [InlineData(StoreFault.Unavailable, 1)]
+    [InlineData(StoreFault.Unavailable, 1_000)]
+    [InlineData(StoreFault.Full, 1_000)]
+    [InlineData(StoreFault.ReadOnly, 1_000)]
+    public async Task A_failed_commit_is_as_if_nothing_was_asked(StoreFault fault, int readyEvents)
+    {
+        await StartAsync(new SequencerOptions { ReadyCommands = 1, ReadyEvents = readyEvents });
         await Submit().WaitAsync(Patience);
         var gate = HoldCommits(() => throw new StoreException(fault, "Not now."));
         var failing = Submit("lost");
@@ -114,11 +135,13 @@ public sealed class SequencerTests : IAsyncDisposable
     }
 
     [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task A_commit_of_unknown_outcome_is_told_as_such_and_settled_by_the_reload(bool happened)
+    [InlineData(true, 1)]
+    [InlineData(true, 1_000)]
+    [InlineData(false, 1)]
+    [InlineData(false, 1_000)]
+    public async Task A_commit_of_unknown_outcome_is_told_as_such_and_settled_by_the_reload(bool happened, int readyEvents)
     {
-        await StartAsync();
+        await StartAsync(new SequencerOptions { ReadyCommands = 1, ReadyEvents = readyEvents });
         var gate = HoldCommits(write =>
         {
             if (happened)

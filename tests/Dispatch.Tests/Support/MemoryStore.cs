@@ -1,7 +1,10 @@
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Tests.Support;
 
@@ -9,12 +12,19 @@ namespace Dispatch.Tests.Support;
 internal sealed class MemoryStore : IStore, IStoreAudit
 {
     private readonly List<DispatchEvent> events = [];
+    private readonly List<LogEntry> log = [];
     private readonly SortedDictionary<long, StoredTask> tasks = [];
     private readonly Dictionary<TaskId, long> numbers = [];
     private readonly SortedDictionary<(long Task, int Attempt), EndedAttempt> attempts = [];
     private readonly Dictionary<IdempotencyKey, IdempotencyRow> keys = [];
     private readonly SortedDictionary<string, Agent> agents = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, AgentToken> tokens = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, Session> sessions = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, Publisher> publishers = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Publisher, string Id), PublishedRow> published = [];
+    private readonly SortedDictionary<string, WebhookEndpoint> webhooks = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, long> cursors = new(StringComparer.Ordinal);
+    private readonly List<WebhookDelivery> deliveries = [];
     private IReadOnlyList<long> totals = new long[9];
 
     /// <summary>Stands in front of each commit; what it throws, the commit throws, unless it called the action before, which writes.</summary>
@@ -45,8 +55,11 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     Task<LoadedState> IStoreAudit.LoadAsync(CancellationToken cancel) => Task.FromResult(Loaded());
 
     public LoadedState Loaded() => new(
-        Sequence, events.Count == 0 ? 0 : events[^1].Timestamp, [.. tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal)],
-        [.. agents.Values.OrderBy(agent => agent.RegisteredAt).ThenBy(agent => agent.Id, StringComparer.Ordinal)], [.. tokens.Values], totals);
+        Sequence, events.Count == 0 ? 0 : events[^1].Timestamp, log.Count == 0 ? new byte[HashChain.Size] : log[^1].Hash, [.. tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal)],
+        [.. agents.Values.OrderBy(agent => agent.RegisteredAt).ThenBy(agent => agent.Id, StringComparer.Ordinal)], [.. tokens.Values], [.. sessions.Values], [.. publishers.Values], totals)
+    {
+        Webhooks = [.. webhooks.Values],
+    };
 
     public async Task CommitAsync(Batch batch, long epoch, CancellationToken cancel)
     {
@@ -75,6 +88,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         foreach (var happened in batch.Events)
         {
             Assert.Equal(Sequence + 1, happened.Sequence);
+            lock (log)
+                log.Add(batch.Texts.Entry(happened, (int)(happened.Sequence - batch.Events[0].Sequence)));
             events.Add(happened);
         }
 
@@ -96,10 +111,37 @@ internal sealed class MemoryStore : IStore, IStoreAudit
             agents[agent.Id] = agent;
         foreach (var token in batch.Tokens)
             tokens[token.Id] = token;
+        foreach (var session in batch.Sessions)
+            sessions[session.Id] = session;
+        foreach (var id in batch.ClosedSessions)
+            sessions.Remove(id);
+        foreach (var publisher in batch.Publishers)
+            publishers[publisher.Id] = publisher;
+        foreach (var id in batch.RemovedPublishers)
+            publishers.Remove(id);
+        foreach (var row in batch.Published)
+            published.Add((row.Publisher, row.Id), row);
+        foreach (var webhook in batch.Webhooks)
+            webhooks[webhook.Id] = webhook;
+        foreach (var id in batch.RemovedWebhooks)
+            webhooks.Remove(id);
         foreach (var number in batch.PrunedTasks)
             Prune(number);
         totals = batch.Totals;
     }
+
+    public Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel)
+    {
+        foreach (var (name, sequence) in cursors)
+            this.cursors[name] = sequence;
+        this.deliveries.AddRange(deliveries);
+        return Task.CompletedTask;
+    }
+
+    public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) => Task.FromResult<IReadOnlyDictionary<string, long>>(cursors);
+
+    public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) =>
+        Task.FromResult<IReadOnlyList<WebhookDelivery>>([.. deliveries.Where(delivery => delivery.Webhook == webhook).Reverse().Take(limit)]);
 
     public StoredTask? Find(TaskId id) => numbers.TryGetValue(id, out var number) ? tasks[number] : null;
 
@@ -130,11 +172,26 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         return Task.FromResult<IReadOnlyList<DispatchEvent>>(history);
     }
 
-    public Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
-        Task.FromResult<IReadOnlyList<DispatchEvent>>([.. events.Skip((int)after).Take(limit)]);
+    /// <summary>How often the log was read.</summary>
+    public int LogReads { get; private set; }
+
+    public Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel)
+    {
+        // Read beside commits by tests of those who follow.
+        lock (log)
+        {
+            LogReads++;
+            return Task.FromResult<IReadOnlyList<LogEntry>>([.. log.Skip((int)after).Take(limit)]);
+        }
+    }
 
     public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) =>
         Task.FromResult(Facts(tasks, keys));
+
+    public PublishedFacts Published(string publisher, IEnumerable<string> ids) => new(
+        Sequence, ids.Where(id => published.ContainsKey((publisher, id))).ToDictionary(id => id, id => published[(publisher, id)]));
+
+    public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => Task.FromResult(Published(publisher, ids));
 
     public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel)
     {
@@ -145,7 +202,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => Task.FromResult<IStoreAudit>(this);
 
-    public IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel) => events.ToAsyncEnumerable();
+    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) => log.ToAsyncEnumerable();
 
     public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => tasks.Values.ToAsyncEnumerable();
 
@@ -153,6 +210,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) => keys.Values
         .OrderBy(row => row.TaskNumber).ThenBy(row => row.Caller, StringComparer.Ordinal).ThenBy(row => row.Key, StringComparer.Ordinal).ToAsyncEnumerable();
+
+    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => published.Values.OrderBy(row => row.Sequence).ToAsyncEnumerable();
 
     public ValueTask DisposeAsync() => default;
 

@@ -1,10 +1,11 @@
 using Dispatch.Agents;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
 
-/// <summary>Drains and resumes agents, makes and revokes tokens, removes what is old, reports and cancels in other people's names.</summary>
+/// <summary>Drains and resumes agents, makes and revokes tokens, opens and closes sessions, removes what is old, reports and cancels in other people's names.</summary>
 internal sealed class Administrator(Universe universe, Random random)
 {
     private readonly List<string> tokens = [];
@@ -18,7 +19,7 @@ internal sealed class Administrator(Universe universe, Random random)
         {
             await universe.DelayAsync(random.NextDouble() * random.Pick([100, 1_500]));
             var interferes = weather.PeopleInterfere ? 2 : 0;
-            switch (random.Weighted([interferes, 1, weather.TasksAreRemoved ? 8 : 0, interferes, interferes, 1]))
+            switch (random.Weighted([interferes, 1, weather.TasksAreRemoved ? 8 : 0, interferes, interferes, 1, 1]))
             {
                 case 0:
                     await DrainAsync();
@@ -37,6 +38,9 @@ internal sealed class Administrator(Universe universe, Random random)
                     break;
                 case 5:
                     await LookAsync();
+                    break;
+                case 6:
+                    await HandleSessionsAsync();
                     break;
             }
         }
@@ -64,6 +68,16 @@ internal sealed class Administrator(Universe universe, Random random)
         var id = $"token-{made++}";
         tokens.Add(id);
         await universe.Edge.ExecuteAsync(new CreateToken(id, $"hash of {id}", "agent-0", random.Chance(0.5) ? "a name" : null, random.Chance(0.5) ? 60_000 : null) { ByAdmin = true });
+    }
+
+    // Few ids, so that one is opened again after it was closed.
+    private async Task HandleSessionsAsync()
+    {
+        var id = $"session-{random.Next(3)}";
+        if (random.Chance(0.3))
+            await universe.Edge.ExecuteAsync(new CloseSession(id) { ByAdmin = true });
+        else
+            await universe.Edge.ExecuteAsync(new OpenSession(id, random.Chance(0.5) ? "a name" : null, $"hash {made++} of {id}", random.Pick([50, 2_000, 86_400_000])) { ByAdmin = true });
     }
 
     /// <summary>One step of the retention sweep, as the host does it.</summary>
@@ -106,5 +120,6 @@ internal sealed class Administrator(Universe universe, Random random)
             universe.Fail("stats", $"The oldest task waits for {value.OldestPendingMs} ms.");
         await universe.Edge.ExecuteAsync(new ListAgents());
         await universe.Edge.ExecuteAsync(new ListTokens());
+        await universe.Edge.ExecuteAsync(new ListSessions());
     }
 }

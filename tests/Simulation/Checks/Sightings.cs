@@ -1,6 +1,7 @@
 using Dispatch.Agents;
 using Dispatch.Matching;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Checks;
@@ -61,6 +62,9 @@ internal sealed class Sightings(Universe universe)
                     break;
                 case TaskReassigned e:
                     universe.Reached(e.Requeued ? Situation.WentOfflineWithWork : Situation.DeadLetterOfVanishing);
+                    break;
+                case SessionClosed e:
+                    universe.Reached(e.Reason == SessionEnd.Expired ? Situation.SessionExpired : Situation.SessionClosed);
                     break;
                 case TaskFailed { Retryable: false }:
                     universe.Reached(Situation.DeadLetterNotRetryable);

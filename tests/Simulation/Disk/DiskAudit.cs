@@ -1,4 +1,5 @@
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -7,7 +8,7 @@ namespace Dispatch.Simulation.Disk;
 /// <summary>A look at a copy of the disk.</summary>
 internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
 {
-    public IAsyncEnumerable<DispatchEvent> EventsAsync(CancellationToken cancel) => disk.Events.ToAsyncEnumerable();
+    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) => disk.Log.ToAsyncEnumerable();
 
     public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => disk.Tasks.Values.ToAsyncEnumerable();
 
@@ -18,11 +19,16 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         disk.Keys.Values
         .OrderBy(key => key.TaskNumber).ThenBy(key => key.Caller, StringComparer.Ordinal).ThenBy(key => key.Key, StringComparer.Ordinal).ToAsyncEnumerable();
 
+    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => disk.Published.Values.OrderBy(row => row.Sequence).ToAsyncEnumerable();
+
     public Task<LoadedState> LoadAsync(CancellationToken cancel) => Task.FromResult(Load(disk));
 
     public ValueTask DisposeAsync() => default;
 
     public static LoadedState Load(SimDisk disk) => new(
-        disk.Sequence, disk.Events.Count == 0 ? 0 : disk.Events[^1].Timestamp, disk.Tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal).ToArray(),
-        disk.Agents.Values.OrderBy(agent => agent.RegisteredAt).ToArray(), disk.Tokens.Values.ToArray(), [.. disk.Totals]);
+        disk.Sequence, disk.Events.Count == 0 ? 0 : disk.Events[^1].Timestamp, disk.Hash, disk.Tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal).ToArray(),
+        disk.Agents.Values.OrderBy(agent => agent.RegisteredAt).ToArray(), disk.Tokens.Values.ToArray(), disk.Sessions.Values.ToArray(), disk.Publishers.Values.ToArray(), [.. disk.Totals])
+    {
+        Webhooks = [.. disk.Webhooks.Values],
+    };
 }

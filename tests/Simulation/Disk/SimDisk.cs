@@ -2,8 +2,11 @@ using System.Buffers;
 using System.Text.Json;
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
+using Dispatch.Sessions;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Simulation.Disk;
 
@@ -17,6 +20,10 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
 
     public List<DispatchEvent> Events { get; private init; } = [];
 
+    public List<LogEntry> Log { get; private init; } = [];
+
+    public byte[] Hash => Log.Count == 0 ? HashChain.Start.ToArray() : Log[^1].Hash;
+
     public SortedDictionary<long, StoredTask> Tasks { get; private init; } = [];
 
     public SortedDictionary<long, List<EndedAttempt>> Attempts { get; private init; } = [];
@@ -26,6 +33,18 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
     public SortedDictionary<string, Agent> Agents { get; private init; } = new(StringComparer.Ordinal);
 
     public SortedDictionary<string, AgentToken> Tokens { get; private init; } = new(StringComparer.Ordinal);
+
+    public SortedDictionary<string, Session> Sessions { get; private init; } = new(StringComparer.Ordinal);
+
+    public SortedDictionary<string, Publisher> Publishers { get; private init; } = new(StringComparer.Ordinal);
+
+    public Dictionary<(string Publisher, string Id), PublishedRow> Published { get; private init; } = [];
+
+    public SortedDictionary<string, WebhookEndpoint> Webhooks { get; private init; } = new(StringComparer.Ordinal);
+
+    public Dictionary<string, long> Cursors { get; } = new(StringComparer.Ordinal);
+
+    public List<WebhookDelivery> Deliveries { get; } = [];
 
     public long[] Totals { get; private set; } = new long[9];
 
@@ -37,11 +56,16 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
     public SimDisk Copy() => new(throughJson, isLenient)
     {
         Events = [.. Events],
+        Log = [.. Log],
         Tasks = new(Tasks),
         Attempts = new(Attempts.ToDictionary(pair => pair.Key, pair => pair.Value.ToList())),
         Keys = new(Keys),
         Agents = new(Agents, StringComparer.Ordinal),
         Tokens = new(Tokens, StringComparer.Ordinal),
+        Sessions = new(Sessions, StringComparer.Ordinal),
+        Publishers = new(Publishers, StringComparer.Ordinal),
+        Published = new(Published),
+        Webhooks = new(Webhooks, StringComparer.Ordinal),
         Totals = [.. Totals],
     };
 
@@ -56,6 +80,7 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
             Demand(isLenient || happened.Sequence == Sequence + 1, $"event {happened.Sequence} does not follow {Sequence}");
             var kept = throughJson ? happened with { Data = WriteAndRead(happened.Data) } : happened;
             Events.Add(kept);
+            Log.Add(batch.Texts.Entry(happened, written.Count));
             written.Add(kept);
         }
 
@@ -79,10 +104,43 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
             Agents.Remove(id);
         foreach (var token in batch.Tokens)
             Tokens[token.Id] = token;
+        foreach (var session in batch.Sessions)
+            Sessions[session.Id] = session;
+        foreach (var id in batch.ClosedSessions)
+            Sessions.Remove(id);
+        foreach (var publisher in batch.Publishers)
+            Publishers[publisher.Id] = publisher;
+        foreach (var id in batch.RemovedPublishers)
+            Publishers.Remove(id);
+        foreach (var row in batch.Published)
+            Demand(Published.TryAdd((row.Publisher, row.Id), row), $"{row.Publisher} published {row.Id} twice");
+        foreach (var webhook in batch.Webhooks)
+            Webhooks[webhook.Id] = webhook;
+        foreach (var id in batch.RemovedWebhooks)
+        {
+            Webhooks.Remove(id);
+            Cursors.Remove($"webhook/{id}");
+            Deliveries.RemoveAll(delivery => delivery.Webhook == id);
+        }
+
         foreach (var number in batch.PrunedTasks)
             Remove(number);
         Totals = [.. batch.Totals];
         return written;
+    }
+
+    /// <summary>The other transaction: what is not part of the log.</summary>
+    public void Save(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries)
+    {
+        foreach (var (name, sequence) in cursors)
+            Cursors[name] = sequence;
+        Deliveries.AddRange(deliveries.Where(delivery => Webhooks.ContainsKey(delivery.Webhook)));
+        foreach (var webhook in deliveries.Select(delivery => delivery.Webhook).Distinct())
+        {
+            var mine = Deliveries.Where(delivery => delivery.Webhook == webhook).ToList();
+            foreach (var old in mine.Take(mine.Count - WebhookDelivery.Kept))
+                Deliveries.Remove(old);
+        }
     }
 
     private void Write(TaskRow row)

@@ -1,7 +1,9 @@
 using System.Text.Json;
 using Dispatch.Events;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
+using Dispatch.Webhooks;
 
 namespace Dispatch.Simulation.Disk;
 
@@ -103,6 +105,21 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         }
     }
 
+    public async Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel)
+    {
+        await TakeTimeAsync(Weather.CommitMs, cancel);
+        if (machine.DiskIsFull || random.Chance(Weather.CommitFails))
+            throw new StoreException(machine.DiskIsFull ? StoreFault.Full : StoreFault.Unavailable, "Nothing was written.");
+        lock (machine)
+            Disk.Save(cursors, deliveries);
+    }
+
+    public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) =>
+        ReadAsync<IReadOnlyDictionary<string, long>>(() => new Dictionary<string, long>(Disk.Cursors), cancel);
+
+    public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) =>
+        ReadAsync<IReadOnlyList<WebhookDelivery>>(() => [.. Disk.Deliveries.Where(delivery => delivery.Webhook == webhook).Reverse().Take(limit)], cancel);
+
     public Task<StoredTask?> FindTaskAsync(TaskId id, CancellationToken cancel) => ReadAsync(() => Disk.Find(id), cancel);
 
     public Task<IReadOnlyList<TaskSpec?>> FindSpecsAsync(IReadOnlyList<long> numbers, CancellationToken cancel) =>
@@ -125,14 +142,17 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         },
         cancel);
 
-    public Task<IReadOnlyList<DispatchEvent>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
-        ReadAsync<IReadOnlyList<DispatchEvent>>(() => [.. Disk.Events.Skip((int)after).Take(limit)], cancel);
+    public Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
+        ReadAsync<IReadOnlyList<LogEntry>>(() => [.. Disk.Log.Skip((int)after).Take(limit)], cancel);
 
     public async Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel)
     {
         var facts = await ReadAsync(() => FindFacts(tasks, keys), cancel);
         return machine.Bug == Bug.FactsFromThePast ? facts with { AsOf = Disk.Sequence } : facts;
     }
+
+    public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => ReadAsync(
+        () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.ContainsKey((publisher, id))).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);
 
     public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel) =>
         ReadAsync<(IReadOnlyList<StoredTask>, long)>(

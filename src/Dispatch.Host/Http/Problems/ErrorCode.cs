@@ -28,6 +28,15 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode TokenNotFound = new("token_not_found", 404, "There is no such token",
         "Take the id from GET /api/v1/tokens.");
 
+    public static readonly ErrorCode SessionNotFound = new("session_not_found", 404, "There is no such open session",
+        "Take the id from GET /api/v1/sessions. A session that was closed or has expired is not open.");
+
+    public static readonly ErrorCode PublisherNotFound = new("publisher_not_found", 404, "There is no such publisher",
+        "Take the id from GET /api/v1/publishers.");
+
+    public static readonly ErrorCode WebhookNotFound = new("webhook_not_found", 404, "There is no such webhook",
+        "Take the id from GET /api/v1/webhooks.");
+
     public static readonly ErrorCode NotFound = new("not_found", 404, "There is no such route",
         "Check the path against /openapi/v1.json.");
 
@@ -49,6 +58,12 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode TaskExists = new("task_exists", 409, "A task with this id exists",
         "Use a new id, or leave it out.");
 
+    public static readonly ErrorCode SessionExists = new("session_exists", 409, "A session with this id is open",
+        "Close it first, use another id, or leave the id out.");
+
+    public static readonly ErrorCode EventsGone = new("events_gone", 410, "The events are no longer kept",
+        "Go on from `horizon`, the oldest event that is kept; what was before it is lost to this reader.");
+
     public static readonly ErrorCode PayloadTooLarge = new("payload_too_large", 413, "The body is too large",
         "Send fewer tasks at once or smaller ones; the limit is `limits.body_bytes`.");
 
@@ -57,6 +72,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
 
     public static readonly ErrorCode MisdirectedRequest = new("misdirected_request", 421, "The request names another host",
         "Use localhost or the address in the broker's start message; other names are allowed by `server.allowed_hosts`.");
+
+    public static readonly ErrorCode UpgradeRequired = new("upgrade_required", 426, "The route speaks another protocol",
+        "Connect to it with a WebSocket client.");
 
     public static readonly ErrorCode TooManyRequests = new("too_many_requests", 429, "The caller sends too fast",
         "Wait the seconds in `Retry-After`. The limits are `limits.requests_per_second` and `limits.burst`.");
@@ -76,9 +94,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     /// <summary>Every code, by status.</summary>
     public static IReadOnlyList<ErrorCode> All { get; } =
     [
-        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, NotFound, MethodNotAllowed, RequestTimeout,
-        TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
-        TooManyRequests, Internal, StoreUnavailable, Busy, ShuttingDown,
+        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, NotFound, MethodNotAllowed, RequestTimeout,
+        TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, SessionExists, EventsGone, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
+        UpgradeRequired, TooManyRequests, Internal, StoreUnavailable, Busy, ShuttingDown,
     ];
 
     /// <summary>Where the code is described; the member <c>type</c>.</summary>

@@ -13,6 +13,9 @@ public sealed record Problem(ErrorCode Code, string Detail)
     /// <summary>Header Retry-After in seconds, at least 1; null: none.</summary>
     public int? RetryAfterSeconds { get; init; }
 
+    /// <summary>Sequence of the oldest event that is kept, where that is what the caller has to know.</summary>
+    public long? Horizon { get; init; }
+
     /// <summary>Writes the document.</summary>
     public void WriteTo(Utf8JsonWriter writer, string requestId)
     {
@@ -24,6 +27,8 @@ public sealed record Problem(ErrorCode Code, string Detail)
         writer.WriteString("error"u8, Detail);
         writer.WriteString("code"u8, Code.Name);
         writer.WriteString("request_id"u8, requestId);
+        if (Horizon is { } horizon)
+            writer.WriteNumber("horizon"u8, horizon);
         if (Errors.Count > 0)
         {
             writer.WriteStartArray("errors"u8);

@@ -1,4 +1,4 @@
-namespace Dispatch.Tasks;
+namespace Dispatch.Sequencing;
 
 /// <summary>
 /// The newest keys of something that is otherwise only in the store. What was read from the store as of sequence S is complete when

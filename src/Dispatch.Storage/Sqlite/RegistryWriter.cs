@@ -1,0 +1,56 @@
+using Dispatch.Sequencing;
+using Dispatch.Storage.Sqlite.Native;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>Writes what of a batch is about who is registered: agents, tokens, sessions, publishers, webhooks. Inside the writer's transaction.</summary>
+internal sealed class RegistryWriter(SqliteConnection connection)
+{
+    private readonly JsonText json = new();
+    private readonly SqliteStatement writeAgent = connection.Prepare(AgentRows.Write);
+    private readonly SqliteStatement deleteAgent = connection.Prepare("DELETE FROM agents WHERE id = ?");
+    private readonly SqliteStatement writeToken = connection.Prepare(TokenRows.Write);
+    private readonly SqliteStatement writeSession = connection.Prepare(SessionRows.Write);
+    private readonly SqliteStatement deleteSession = connection.Prepare("DELETE FROM sessions WHERE id = ?");
+    private readonly SqliteStatement writePublisher = connection.Prepare(PublisherRows.Write);
+    private readonly SqliteStatement deletePublisher = connection.Prepare("DELETE FROM publishers WHERE id = ?");
+    private readonly SqliteStatement insertPublished = connection.Prepare(PublisherRows.InsertPublished);
+    private readonly SqliteStatement writeWebhook = connection.Prepare(WebhookRows.Write);
+    private readonly SqliteStatement deleteWebhook = connection.Prepare("DELETE FROM webhooks WHERE id = ?");
+    private readonly SqliteStatement deleteDeliveries = connection.Prepare("DELETE FROM webhook_deliveries WHERE webhook = ?");
+    private readonly SqliteStatement deleteCursor = connection.Prepare("DELETE FROM cursors WHERE name = 'webhook/' || ?");
+
+    internal void Write(Batch batch)
+    {
+        Write(batch.Agents, writeAgent, AgentRows.Bind);
+        Delete(batch.RemovedAgents, deleteAgent);
+        Write(batch.Tokens, writeToken, static (row, token, _) => TokenRows.Bind(row, token));
+        Write(batch.Sessions, writeSession, static (row, session, _) => SessionRows.Bind(row, session));
+        Delete(batch.ClosedSessions, deleteSession);
+        Write(batch.Publishers, writePublisher, PublisherRows.Bind);
+        Delete(batch.RemovedPublishers, deletePublisher);
+        Write(batch.Published, insertPublished, static (row, published, _) => PublisherRows.Bind(row, published));
+        Write(batch.Webhooks, writeWebhook, WebhookRows.Bind);
+        Delete(batch.RemovedWebhooks, deleteWebhook);
+        Delete(batch.RemovedWebhooks, deleteDeliveries);
+        Delete(batch.RemovedWebhooks, deleteCursor);
+    }
+
+    private void Write<T>(IReadOnlyList<T> rows, SqliteStatement write, Action<SqliteStatement, T, JsonText> bind)
+    {
+        for (var i = 0; i < rows.Count; i++)
+        {
+            bind(write, rows[i], json);
+            write.Execute();
+        }
+    }
+
+    private static void Delete(IReadOnlyList<string> ids, SqliteStatement delete)
+    {
+        for (var i = 0; i < ids.Count; i++)
+        {
+            delete.Bind(1, ids[i]);
+            delete.Execute();
+        }
+    }
+}
