@@ -141,6 +141,24 @@ public sealed class EventStreamTests(SharedBroker shared) : IClassFixture<Shared
     }
 
     [Fact]
+    public async Task A_stream_without_events_gives_signs_of_life()
+    {
+        var clock = new LeapingTime();
+        await using var own = await TestBroker.StartAsync(clock: clock);
+        await own.As("alice").SubmitForAsync(capability);
+        using var stream = await SseReader.OpenAsync(own, "after=0");
+        await stream.CommentAsync();
+        var last = (await stream.UntilAsync(happened => happened.Name == "task.unmatched")).Id;
+
+        for (var n = 0; n < 3; n++)
+        {
+            var sign = stream.CommentAsync();
+            await LeapUntilAsync(clock, sign);
+            Assert.Equal($": head={last} lag=0", await sign);
+        }
+    }
+
+    [Fact]
     public async Task What_was_given_on_several_lines_comes_on_one()
     {
         var id = (await alice.PostAsync("/api/v1/tasks", "{\"title\":\"t\",\"context\":{\n  \"a\": 1,\r\n  \"b\": [\n2]}}")).Expect(201).Id();
@@ -202,6 +220,16 @@ public sealed class EventStreamTests(SharedBroker shared) : IClassFixture<Shared
         }
 
         await stream.UntilAsync(happened => happened.Data.Text("subject") == last);
+    }
+
+    /// <summary>Past the next sign of life, again until it is there: the stream may not yet wait for it.</summary>
+    private static async Task LeapUntilAsync(LeapingTime clock, Task done)
+    {
+        while (!done.IsCompleted)
+        {
+            clock.Leap(TimeSpan.FromSeconds(15));
+            await Task.WhenAny(done, Task.Delay(100));
+        }
     }
 
     private static CancellationToken Deadline() => new CancellationTokenSource(Patience).Token;

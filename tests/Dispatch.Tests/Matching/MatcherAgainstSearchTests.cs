@@ -93,19 +93,19 @@ public sealed class MatcherAgainstSearchTests
     }
 
     [Fact]
-    public void An_assignment_costs_the_same_whether_a_thousand_tasks_wait_or_fifty_thousand()
+    public void An_assignment_costs_the_same_whether_a_thousand_tasks_wait_or_a_million()
     {
         var few = LooksPerAssignment(1_000, 1);
-        var many = LooksPerAssignment(50_000, 1);
+        var many = LooksPerAssignment(1_000_000, 1);
         Assert.InRange(few, 1, 40);
         Assert.InRange(many / few, 0.9, 1.1);
     }
 
     [Fact]
-    public void An_assignment_costs_about_the_same_among_ten_agents_and_three_thousand()
+    public void An_assignment_costs_about_the_same_among_ten_agents_and_ten_thousand()
     {
         var few = LooksPerAssignment(1_000, 10);
-        var many = LooksPerAssignment(1_000, 3_000);
+        var many = LooksPerAssignment(1_000, 10_000);
         Assert.InRange(many / few, 0, 2);
     }
 

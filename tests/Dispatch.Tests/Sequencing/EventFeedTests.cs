@@ -80,7 +80,7 @@ public sealed class EventFeedTests
         {
             Commit(2);
             if (n % 50 == 0)
-                await Task.Delay(1);
+                await Task.Yield();
         }
 
         foreach (var seen in await Task.WhenAll(readers))
@@ -143,18 +143,44 @@ public sealed class EventFeedTests
         Assert.Equal(0, feed.Followers);
     }
 
+    [Fact]
+    public async Task What_is_no_longer_kept_is_told_with_the_oldest_that_is()
+    {
+        Commit(10);
+        store.Forget(6);
+        using var late = feed.Follow(EventSight.Owner, EventFilter.All, 5);
+        using var onTime = feed.Follow(EventSight.Owner, EventFilter.All, 6);
+
+        Assert.Equal(7, (await Assert.ThrowsAsync<EventsGoneException>(() => ReadAsync(late))).Horizon);
+        Assert.Equal(Numbers(7, 10), await ReadAsync(onTime));
+    }
+
+    [Fact]
+    public async Task A_large_event_is_read_from_the_store_and_not_kept_in_memory()
+    {
+        using var cursor = feed.Follow(EventSight.Owner, EventFilter.All, 0);
+        Commit(3);
+        Commit(1, agent: new string('a', 5_000));
+        Commit(3);
+
+        Assert.Equal(Numbers(1, 3), await ReadAsync(cursor));
+        Assert.Equal(0, store.LogReads);
+        Assert.Equal(Numbers(4, 7), await ReadAsync(cursor));
+        Assert.Equal(1, store.LogReads);
+    }
+
     private static IEnumerable<long> Numbers(int first, int last) => Enumerable.Range(first, last - first + 1).Select(n => (long)n);
 
     private static async Task<IReadOnlyList<long>> ReadAsync(EventCursor cursor) => [.. (await cursor.ReadAsync(int.MaxValue, default)).Select(happened => happened.Sequence)];
 
-    private void Commit(int count, bool tell = true)
+    private void Commit(int count, bool tell = true, string agent = "a-1")
     {
         var events = new List<DispatchEvent>();
         for (var n = 0; n < count; n++)
         {
             sequence++;
             var session = (sequence % 4) switch { 1 => "s-1", 2 => "s-2", _ => null };
-            events.Add(new DispatchEvent(sequence, 1_000 + sequence, $"t-{sequence}", session, "a-1", 0, 0, new TaskStarted("a-1", 1)));
+            events.Add(new DispatchEvent(sequence, 1_000 + sequence, $"t-{sequence}", session, "a-1", 0, 0, new TaskStarted(agent, 1)));
         }
 
         var batch = new Batch

@@ -13,6 +13,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 {
     private readonly List<DispatchEvent> events = [];
     private readonly List<LogEntry> log = [];
+    private long forgotten;
     private readonly SortedDictionary<long, StoredTask> tasks = [];
     private readonly Dictionary<TaskId, long> numbers = [];
     private readonly SortedDictionary<(long Task, int Attempt), EndedAttempt> attempts = [];
@@ -172,6 +173,9 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         return Task.FromResult<IReadOnlyList<DispatchEvent>>(history);
     }
 
+    /// <summary>The log is kept only behind this sequence.</summary>
+    public void Forget(long upTo) => forgotten = upTo;
+
     /// <summary>How often the log was read.</summary>
     public int LogReads { get; private set; }
 
@@ -181,7 +185,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         lock (log)
         {
             LogReads++;
-            return Task.FromResult<IReadOnlyList<LogEntry>>([.. log.Skip((int)after).Take(limit)]);
+            return Task.FromResult<IReadOnlyList<LogEntry>>([.. log.Where(entry => entry.Sequence > Math.Max(after, forgotten)).Take(limit)]);
         }
     }
 
