@@ -7,6 +7,7 @@ using Dispatch.Host.Configuration;
 using Dispatch.Host.Http;
 using Dispatch.Host.Http.Edge;
 using Dispatch.Host.Http.Problems;
+using Dispatch.Host.Questions;
 using Dispatch.Host.Streams;
 using Dispatch.Host.Telemetry;
 using Dispatch.Host.Webhooks;
@@ -139,7 +140,9 @@ public sealed class Broker : IAsyncDisposable
             new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
             new AgentEndpoints(sequencer, store, config, connections).Map(app);
             new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
-            new EventEndpoints(feed, Space, clock, stopping.Token).Map(app);
+            var events = new EventEndpoints(feed, Space, clock, stopping.Token);
+            events.Map(app);
+            new QuestionEndpoints(sequencer, store, feed, events, config, clock, stopping.Token).Map(app);
             new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
             new PublisherEndpoints(sequencer, store).Map(app);
             new SessionEndpoints(sequencer, sessions, clock).Map(app);
@@ -239,6 +242,7 @@ public sealed class Broker : IAsyncDisposable
         OwnerFilter = config.Assignment.OwnerFilterEnabled,
         RetryBaseMs = (long)config.Retry.Base.TotalMilliseconds,
         RetryCapMs = (long)config.Retry.Cap.TotalMilliseconds,
+        QuestionTimeoutMs = (long)config.Questions.Timeout.TotalMilliseconds,
     };
 
     private static SequencerOptions SequencerOptionsOf(DispatchConfig config) => new()

@@ -20,14 +20,15 @@ public sealed class DirectionTests
     private static readonly Dictionary<string, string[]> AllowedFolders = new(StringComparer.Ordinal)
     {
         ["Events"] = [],
-        ["Tasks"] = ["Events", "Agents", "Matching", "Sequencing"],
+        ["Tasks"] = ["Events", "Questions", "Agents", "Matching", "Sequencing"],
         ["Agents"] = ["Events", "Tasks", "Matching", "Sequencing"],
-        ["Matching"] = ["Events", "Tasks", "Agents", "Sequencing"],
+        ["Matching"] = ["Events", "Questions", "Tasks", "Agents", "Sequencing"],
+        ["Questions"] = ["Events", "Sequencing"],
         ["Webhooks"] = ["Events", "Sequencing"],
         ["Sessions"] = ["Events", "Sequencing"],
         ["Publishing"] = ["Events", "Sequencing"],
-        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks"],
-        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Sequencing"],
+        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];

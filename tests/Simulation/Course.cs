@@ -40,6 +40,8 @@ internal sealed class Course(Universe universe)
         for (var i = 0; i < universe.Weather.Workers; i++)
             everybody.Add(new Worker(universe, $"agent-{i}", Dice.Of(universe.Seed, 200 + i)).RunAsync());
         everybody.Add(new Administrator(universe, random).RunAsync());
+        if (universe.Weather.TasksAreConfirmed)
+            everybody.Add(new Judge(universe, Dice.Of(universe.Seed, 11)).RunAsync());
         var done = Task.WhenAll(everybody);
         await Task.WhenAny(done, universe.DelayAsync(StormMs));
         universe.AbandonOperations();
@@ -65,7 +67,7 @@ internal sealed class Course(Universe universe)
 
         var state = universe.Weather.State;
         var behind = universe.Disk.Events.Count == 0 ? 0 : Math.Max(0, universe.Disk.Events[^1].Timestamp - universe.Now);
-        var bound = state.LeaseMs + state.WakeTimeoutMs + state.RetryCapMs + Requester.LongestRunMs + Requester.FarthestMs + behind + 60_000;
+        var bound = state.LeaseMs + state.WakeTimeoutMs + state.RetryCapMs + state.QuestionTimeoutMs + Requester.LongestRunMs + Requester.FarthestMs + behind + 60_000;
         var until = universe.Milliseconds + bound;
         var healers = new List<Healer> { new(universe, "healer", null) };
         healers.AddRange(Worker.Owners.Select(owner => new Healer(universe, $"healer-{owner}", owner)));

@@ -1,5 +1,6 @@
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -80,6 +81,22 @@ internal sealed class Edge(Universe universe, Random random)
         }
 
         return new ChangeOutcome.NeedsFacts();
+    });
+
+    public Task<Reply<AnswerOutcome>> AnswerAsync(AnswerQuestion answer, Question question) => RequestAsync<AnswerOutcome>(async broker =>
+    {
+        if (!question.IsOfTask)
+            return await broker.ExecuteAsync(answer);
+        for (var read = 0; read < FactReads; read++)
+        {
+            var about = await broker.Store.FindTaskAsync(TaskId.TryParse(question.About, out var id) ? id : default, CancellationToken.None);
+            var outcome = await broker.ExecuteAsync(new ConfirmTask(answer, about) { Caller = answer.Caller, ByAdmin = answer.ByAdmin });
+            if (outcome is not AnswerOutcome.NeedsFacts)
+                return outcome;
+            universe.Reached(Situation.AnswerNeededFacts);
+        }
+
+        return new AnswerOutcome.NeedsFacts();
     });
 
     public Task<Reply<ChangeOutcome>> CancelAsync(string? caller, TaskId id) =>

@@ -57,6 +57,9 @@ internal sealed class PlantedBug(Universe universe, Random random)
             Published = batch.Published,
             Webhooks = batch.Webhooks,
             RemovedWebhooks = batch.RemovedWebhooks,
+            Questions = batch.Questions,
+            Responders = batch.Responders,
+            RemovedResponders = batch.RemovedResponders,
             PrunedTasks = batch.PrunedTasks,
             Totals = totals ?? batch.Totals,
         };

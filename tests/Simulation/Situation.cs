@@ -116,4 +116,12 @@ internal enum Situation
     TokenRevoked,
     SessionClosed,
     SessionExpired,
+
+    // Questions.
+    TaskConfirmed,
+    TaskDenied,
+    TaskChangedByConfirmation,
+    OthersAwaited,
+    AnsweredTwice,
+    AnswerNeededFacts,
 }

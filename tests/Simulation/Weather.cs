@@ -62,6 +62,8 @@ internal sealed class Weather
 
     public bool PeopleInterfere { get; private init; }
 
+    public bool TasksAreConfirmed { get; private init; }
+
     public required StateOptions State { get; init; }
 
     public required SequencerOptions Loop { get; init; }
@@ -119,6 +121,7 @@ internal sealed class Weather
                 OwnerFilter = random.Chance(0.8),
                 RetryBaseMs = random.Pick([1L, 200, 1_000]),
                 RetryCapMs = random.Pick([1_000L, 8_000]),
+                QuestionTimeoutMs = random.Pick([2_000L, 20_000]),
                 SpecBudget = tiny ? 600 : 64 << 20,
                 SpecLimit = tiny ? 140 : 2_048,
                 RecentKept = random.Pick([3, 20, 20_000]),
@@ -135,6 +138,7 @@ internal sealed class Weather
                 TickMs = random.Pick([200L, 5_000]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },
+            TasksAreConfirmed = Often(),
         };
     }
 

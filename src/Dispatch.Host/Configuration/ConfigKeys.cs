@@ -70,6 +70,9 @@ public static class ConfigKeys
         ConfigKey.Duration("retention.sweep_ms", 10, Day, c => c.Retention.Sweep, (c, v) => c with { Retention = c.Retention with { Sweep = v } },
             "Period of the sweep that removes them."),
 
+        ConfigKey.Duration("questions.timeout_ms", 1_000, 30 * Day, c => c.Questions.Timeout, (c, v) => c with { Questions = new() { Timeout = v } },
+            "How long a question waits for answers when it does not say itself; also how long a task waits to be confirmed."),
+
         ConfigKey.Flag("webhooks.allow_private", c => c.Webhooks.AllowPrivate, (c, v) => c with { Webhooks = new() { AllowPrivate = v } },
             "Whether webhooks may be delivered to loopback, private, link-local and other addresses that are not public.", "DISPATCH_WEBHOOKS_ALLOW_PRIVATE"),
 

@@ -30,6 +30,9 @@ public sealed record DispatchConfig
     /// <summary>How long finished tasks are kept.</summary>
     public RetentionSettings Retention { get; init; } = new();
 
+    /// <summary>What is asked before a step is taken.</summary>
+    public QuestionSettings Questions { get; init; } = new();
+
     /// <summary>Deliveries of events to receivers outside.</summary>
     public WebhookSettings Webhooks { get; init; } = new();
 

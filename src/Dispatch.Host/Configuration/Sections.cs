@@ -150,6 +150,13 @@ public sealed record RetentionSettings
     public TimeSpan Sweep { get; init; } = TimeSpan.FromMilliseconds(1_000);
 }
 
+/// <summary>Section <c>questions</c>.</summary>
+public sealed record QuestionSettings
+{
+    /// <summary>How long a question waits for answers when it does not say itself, 1 s to 30 days. Default 1 day.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromDays(1);
+}
+
 /// <summary>Section <c>webhooks</c>.</summary>
 public sealed record WebhookSettings
 {

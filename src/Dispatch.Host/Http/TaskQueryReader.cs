@@ -41,7 +41,7 @@ internal static class TaskQueryReader
         return query;
     }
 
-    /// <summary>The path and query of the page that follows the task with this number.</summary>
+    /// <summary>The path and query of the page that follows the entry with this number.</summary>
     public static string NextPage(HttpRequest request, long lastNumber)
     {
         var query = new QueryBuilder();
@@ -107,7 +107,7 @@ internal static class TaskQueryReader
         return labels;
     }
 
-    private static long? Cursor(HttpRequest request, Faults faults)
+    public static long? Cursor(HttpRequest request, Faults faults)
     {
         if (request.Query["cursor"] is not { Count: > 0 } text)
             return null;

@@ -9,7 +9,7 @@ internal static class TaskReader
 {
     private static readonly MemberNames Known = new(
         "id", "title", "description", "scope", "required_capabilities", "preferred_capabilities", "labels", "owner", "submitter", "session", "priority",
-        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "requester");
+        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "requester", "confirm");
 
     private static readonly string[] KeptByBroker =
     [
@@ -67,6 +67,7 @@ internal static class TaskReader
         var timeout = defaultTimeoutMs;
         var retries = TaskLimits.DefaultRetries;
         long? runAt = null, deadline = null;
+        var confirm = false;
 
         foreach (var member in root.EnumerateObject())
         {
@@ -81,6 +82,9 @@ internal static class TaskReader
             {
                 case "id":
                     id = faults.Id(value, "id");
+                    break;
+                case "confirm":
+                    confirm = faults.Flag(value, "confirm");
                     break;
                 case "title":
                     title = faults.Text(value, "title", TaskLimits.MaxTitle);
@@ -176,6 +180,7 @@ internal static class TaskReader
                 Estimate = estimate,
                 Submitter = submitter,
                 IdempotencyKey = key,
+                Confirm = confirm,
             },
             Required = required,
             Preferred = preferred,
@@ -244,6 +249,8 @@ internal static class TaskReader
             foreach (var dependency in task.DependsOn)
                 writer.WriteStringValue(dependency.Value);
             writer.WriteStringValue(task.Parent?.ToString());
+            if (spec.Confirm) // only then: the hashes of earlier releases stay
+                writer.WriteBooleanValue(true);
             writer.WriteEndArray();
         }
 

@@ -40,6 +40,8 @@ internal static class TaskWriter
         Text(json, "session"u8, task.Session);
         Raw(json, "context"u8, spec.Context ?? JsonBytes.EmptyObject);
         Raw(json, "estimate"u8, spec.Estimate);
+        if (spec.Confirm)
+            json.WriteBoolean("confirm"u8, true);
         Text(json, "assignee"u8, task.Assignee);
         json.WriteNumber("attempt"u8, task.Attempt);
         json.WriteNumber("retry_count"u8, task.RetryCount);

@@ -86,13 +86,18 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
     private async Task StreamAsync(HttpContext http)
     {
         using var cursor = await OpenAsync(http);
+        BeginStream(http);
+        await RunAsync(http, cursor, new SseSink(http.Response.BodyWriter, space), http.RequestAborted);
+    }
+
+    /// <summary>Sends the head of a stream of server-sent events.</summary>
+    internal static void BeginStream(HttpContext http)
+    {
         var response = http.Response;
         response.ContentType = "text/event-stream";
         response.Headers.CacheControl = "no-store";
         response.Headers["X-Accel-Buffering"] = "no";
         http.Features.Get<IHttpResponseBodyFeature>()!.DisableBuffering();
-        var sink = new SseSink(response.BodyWriter, space);
-        await RunAsync(http, cursor, sink, http.RequestAborted);
     }
 
     private async Task SocketAsync(HttpContext http)
@@ -156,6 +161,18 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
 
         var filter = EventFilterReader.Read(http.Request, faults);
         faults.ThrowIfAny();
+        TakePlace(http);
+
+        // What is no longer kept is told with a status, while there is one to tell it with.
+        using (var first = feed.Follow(sight, filter, after))
+            await ReadAsync(first, 1, http.RequestAborted);
+        return feed.Follow(sight, filter, after);
+    }
+
+    /// <summary>Counts a stream until its request is over.</summary>
+    /// <exception cref="ProblemException">There are too many.</exception>
+    internal void TakePlace(HttpContext http)
+    {
         if (Interlocked.Increment(ref streams) > MaxStreams)
         {
             Interlocked.Decrement(ref streams);
@@ -167,14 +184,10 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
             Interlocked.Decrement(ref streams);
             return Task.CompletedTask;
         });
-
-        // What is no longer kept is told with a status, while there is one to tell it with.
-        using (var first = feed.Follow(sight, filter, after))
-            await ReadAsync(first, 1, http.RequestAborted);
-        return feed.Follow(sight, filter, after);
     }
 
-    private async Task RunAsync(HttpContext http, EventCursor cursor, IEventSink sink, CancellationToken gone)
+    /// <summary>Sends what the cursor reads, and signs of life, until either side goes.</summary>
+    internal async Task RunAsync(HttpContext http, EventCursor cursor, IEventSink sink, CancellationToken gone)
     {
         var pass = http.Caller().Pass;
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(gone, stopping, pass?.Ended ?? default);

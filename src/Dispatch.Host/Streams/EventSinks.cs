@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Net.WebSockets;
@@ -42,13 +43,12 @@ internal sealed class SseSink(PipeWriter body, string space) : IEventSink
         await FlushAsync(cancel);
     }
 
-    private void Write(ReadOnlySpan<byte> bytes)
-    {
-        bytes.CopyTo(body.GetSpan(bytes.Length));
-        body.Advance(bytes.Length);
-    }
+    private void Write(ReadOnlySpan<byte> bytes) => body.Write(bytes);
 
-    private async Task FlushAsync(CancellationToken cancel)
+    private Task FlushAsync(CancellationToken cancel) => FlushAsync(body, cancel);
+
+    /// <exception cref="IOException">The reader is gone.</exception>
+    internal static async Task FlushAsync(PipeWriter body, CancellationToken cancel)
     {
         var flushed = await body.FlushAsync(cancel);
         // Known before the request's own token fires, which it does on another thread.

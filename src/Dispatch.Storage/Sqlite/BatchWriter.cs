@@ -56,7 +56,7 @@ internal sealed class BatchWriter
         updateTask = connection.Prepare(TaskColumns.UpdateState);
         updateWords = connection.Prepare("UPDATE tasks SET title = ?2, scope = ?3, submitter = ?4 WHERE number = ?1");
         writePayload = connection.Prepare(
-            "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash) VALUES (?, ?, ?, ?, ?, ?, ?)");
+            "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash, confirm) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
         insertLabel = connection.Prepare("INSERT OR IGNORE INTO task_labels (label, number) VALUES (?, ?)");
         deleteLabel = connection.Prepare("DELETE FROM task_labels WHERE label = ? AND number = ?");
         insertAttempt = connection.Prepare(AttemptRows.Insert);
@@ -194,6 +194,7 @@ internal sealed class BatchWriter
         writePayload.Bind(5, spec.Estimate);
         writePayload.Bind(6, spec.IdempotencyKey);
         writePayload.Bind(7, spec.RequestHash);
+        writePayload.Bind(8, spec.Confirm ? 1L : 0L);
         writePayload.Execute();
     }
 

@@ -1,9 +1,10 @@
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 
 namespace Dispatch.Storage.Sqlite;
 
-/// <summary>Writes what of a batch is about who is registered: agents, tokens, sessions, publishers, webhooks. Inside the writer's transaction.</summary>
+/// <summary>Writes what of a batch is about who is registered: agents, tokens, sessions, publishers, webhooks, questions and responders. Inside the writer's transaction.</summary>
 internal sealed class RegistryWriter(SqliteConnection connection)
 {
     private readonly JsonText json = new();
@@ -20,6 +21,11 @@ internal sealed class RegistryWriter(SqliteConnection connection)
     private readonly SqliteStatement deleteDeliveries = connection.Prepare("DELETE FROM webhook_deliveries WHERE webhook = ?");
     private readonly SqliteStatement deleteCursor = connection.Prepare("DELETE FROM cursors WHERE name = 'webhook/' || ?");
 
+    private readonly SqliteStatement insertQuestion = connection.Prepare(QuestionRows.Insert);
+    private readonly SqliteStatement updateQuestion = connection.Prepare(QuestionRows.Update);
+    private readonly SqliteStatement writeResponder = connection.Prepare(QuestionRows.WriteResponder);
+    private readonly SqliteStatement deleteResponder = connection.Prepare("DELETE FROM responders WHERE id = ?");
+
     internal void Write(Batch batch)
     {
         Write(batch.Agents, writeAgent, AgentRows.Bind);
@@ -34,6 +40,20 @@ internal sealed class RegistryWriter(SqliteConnection connection)
         Delete(batch.RemovedWebhooks, deleteWebhook);
         Delete(batch.RemovedWebhooks, deleteDeliveries);
         Delete(batch.RemovedWebhooks, deleteCursor);
+        foreach (var row in batch.Questions)
+            WriteQuestion(row);
+        Write(batch.Responders, writeResponder, QuestionRows.Bind);
+        Delete(batch.RemovedResponders, deleteResponder);
+    }
+
+    private void WriteQuestion(QuestionRow row)
+    {
+        var write = row.Proposal is null ? updateQuestion : insertQuestion;
+        if (row.Proposal is null)
+            QuestionRows.BindChange(write, row, json);
+        else
+            QuestionRows.BindNew(write, row, json);
+        write.Execute();
     }
 
     private void Write<T>(IReadOnlyList<T> rows, SqliteStatement write, Action<SqliteStatement, T, JsonText> bind)

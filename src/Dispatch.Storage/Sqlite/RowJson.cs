@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using Dispatch.Matching;
+using Dispatch.Questions;
 using Dispatch.Tasks;
 
 namespace Dispatch.Storage.Sqlite;
@@ -11,4 +12,5 @@ namespace Dispatch.Storage.Sqlite;
 [JsonSerializable(typeof(TaskId[]))]
 [JsonSerializable(typeof(MatchScore))]
 [JsonSerializable(typeof(TaskProgress))]
+[JsonSerializable(typeof(QuestionAnswer[]))]
 internal sealed partial class RowJson : JsonSerializerContext;

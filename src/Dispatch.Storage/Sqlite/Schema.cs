@@ -258,6 +258,38 @@ internal static class Schema
           response_excerpt TEXT
         );
         CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook, id);
+
+        -- Asked before a step is taken, settled or not.
+        CREATE TABLE questions (
+          number         INTEGER PRIMARY KEY,  -- sequence of its question.asked event
+          id             TEXT NOT NULL UNIQUE,
+          status         TEXT NOT NULL,        -- open, answered, expired, withdrawn
+          type           TEXT NOT NULL,
+          about          TEXT NOT NULL,        -- id of the task or whatever it is about
+          session        TEXT,
+          asker          TEXT NOT NULL,
+          proposal       TEXT NOT NULL,        -- JSON object: what is to be done
+          missing        TEXT NOT NULL,        -- what stands for answers that are missing at the deadline: deny, allow
+          awaited        TEXT,                 -- JSON array of responders that are waited for; NULL for none
+          answers        TEXT,                 -- JSON array of objects; NULL for none
+          asked_at       INTEGER NOT NULL,
+          expires_at     INTEGER NOT NULL,
+          outcome        TEXT,                 -- allow, deny, modify
+          reason         TEXT,
+          replacement    TEXT,                 -- JSON object: what is to be done instead
+          closed_at      INTEGER,
+          last_sequence  INTEGER NOT NULL
+        );
+        CREATE INDEX questions_open ON questions (number) WHERE status = 'open';
+
+        CREATE TABLE responders (
+          id            TEXT PRIMARY KEY,
+          types         TEXT NOT NULL,         -- JSON array: exact, or tool.*
+          registered_at INTEGER NOT NULL,
+          last_sequence INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        ALTER TABLE task_payloads ADD COLUMN confirm INTEGER; -- 1 when it was to be confirmed
         """;
 
     private static void FillChain(SqliteConnection connection)

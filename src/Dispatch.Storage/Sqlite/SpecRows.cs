@@ -20,7 +20,7 @@ internal sealed class SpecRows
     internal SpecRows(SqliteConnection connection)
     {
         created = connection.Prepare("SELECT data FROM events WHERE sequence = ? AND type = 'task.created'");
-        payload = connection.Prepare("SELECT description, labels, context, estimate, idempotency_key, request_hash FROM task_payloads WHERE number = ?");
+        payload = connection.Prepare("SELECT description, labels, context, estimate, idempotency_key, request_hash, confirm FROM task_payloads WHERE number = ?");
         words = connection.Prepare("SELECT title, scope, submitter FROM tasks WHERE number = ?");
         history = connection.Prepare("SELECT previous, CASE WHEN type = 'task.completed' THEN data END FROM events WHERE sequence = ?");
         attemptResult = connection.Prepare("SELECT result FROM attempts WHERE number = ? AND attempt = ?");
@@ -30,7 +30,7 @@ internal sealed class SpecRows
     internal static bool IsToldBy(EventData? creation, TaskSpec spec) =>
         creation is TaskCreated told
         && told.Title == spec.Title && told.Description == spec.Description && told.Scope == spec.Scope
-        && told.Submitter == spec.Submitter && told.IdempotencyKey == spec.IdempotencyKey && told.BodyHash == spec.RequestHash
+        && told.Submitter == spec.Submitter && told.IdempotencyKey == spec.IdempotencyKey && told.BodyHash == spec.RequestHash && (told.Confirm ?? false) == spec.Confirm
         && Same(told.Labels, spec.Labels) && Same(told.Context, spec.Context) && Same(told.Estimate, spec.Estimate);
 
     /// <summary>Null when there is no such task.</summary>
@@ -117,6 +117,7 @@ internal sealed class SpecRows
                 Estimate = payload.NullableJson(3),
                 IdempotencyKey = payload.NullableText(4),
                 RequestHash = payload.NullableText(5),
+                Confirm = payload.Int64(6) != 0,
             };
         }
         finally
@@ -136,6 +137,7 @@ internal sealed class SpecRows
         Estimate = told.Estimate,
         Submitter = told.Submitter,
         IdempotencyKey = told.IdempotencyKey,
+        Confirm = told.Confirm ?? false,
         RequestHash = told.BodyHash,
     };
 

@@ -1,5 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -170,6 +171,30 @@ internal sealed class SqliteReader : IDisposable
         }
 
         return new StoreFacts(asOf, foundTasks, foundKeys);
+    }
+
+    internal StoredQuestion? FindQuestion(string id)
+    {
+        var rows = Listing($"SELECT {QuestionRows.Full} FROM questions WHERE id = ?");
+        rows.Bind(1, id);
+        var found = rows.Step() ? QuestionRows.ReadFull(rows) : null;
+        rows.Reset();
+        return found;
+    }
+
+    internal List<StoredQuestion> ListQuestions(QuestionQuery query)
+    {
+        var found = new List<StoredQuestion>();
+        var rows = Listing($"SELECT {QuestionRows.Full} FROM questions WHERE number < ?{(query.Status == QuestionStatus.Open ? " AND status = 'open'" : "")} ORDER BY number DESC");
+        rows.Bind(1, query.Before ?? long.MaxValue);
+        while (found.Count < query.Limit && rows.Step())
+        {
+            if (QuestionRows.ReadFull(rows) is var stored && query.Takes(stored.Question))
+                found.Add(stored);
+        }
+
+        rows.Reset();
+        return found;
     }
 
     internal PublishedFacts FindPublished(string publisher, IReadOnlyList<string> ids)

@@ -1,5 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -110,6 +111,12 @@ public sealed class SqliteStore : IStore
 
     public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) =>
         readers.ReadAsync((tasks, keys), static (reader, wanted) => reader.FindFacts(wanted.tasks, wanted.keys), cancel);
+
+    public Task<StoredQuestion?> FindQuestionAsync(string id, CancellationToken cancel) =>
+        readers.ReadAsync(id, static (reader, id) => reader.FindQuestion(id), cancel);
+
+    public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) =>
+        readers.ReadAsync<QuestionQuery, IReadOnlyList<StoredQuestion>>(query, static (reader, query) => reader.ListQuestions(query), cancel);
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) =>
         readers.ReadAsync((publisher, ids), static (reader, wanted) => reader.FindPublished(wanted.publisher, wanted.ids), cancel);

@@ -30,6 +30,8 @@ internal sealed class StateRows(SqliteConnection connection)
             LoadAll($"SELECT {PublisherRows.Columns} FROM publishers ORDER BY id", PublisherRows.Read), totals)
         {
             Webhooks = LoadAll($"SELECT {WebhookRows.Columns} FROM webhooks ORDER BY id", WebhookRows.Read),
+            Questions = LoadAll($"SELECT {QuestionRows.Columns} FROM questions WHERE status = 'open' ORDER BY number", QuestionRows.Read),
+            Responders = LoadAll($"SELECT {QuestionRows.ResponderColumns} FROM responders ORDER BY id", QuestionRows.ReadResponder),
         };
     }
 

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Questions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
@@ -11,4 +12,6 @@ internal static class Words
     internal static readonly EnumText<AttemptOutcome> Outcome = new();
     internal static readonly EnumText<AgentStatus> AgentStatus = new();
     internal static readonly EnumText<WebhookStatus> WebhookStatus = new();
+    internal static readonly EnumText<QuestionStatus> QuestionStatus = new();
+    internal static readonly EnumText<Verdict> Verdict = new();
 }

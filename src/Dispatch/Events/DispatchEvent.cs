@@ -29,7 +29,7 @@ public sealed record DispatchEvent(
 public abstract record EventData([property: JsonIgnore] EventKind Kind)
 {
     // People read these texts in the store: only what JSON demands is escaped. They are never put into a web page as they are.
-    internal static readonly JsonWriterOptions WriterOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
+    public static readonly JsonWriterOptions WriterOptions = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true };
 
     /// <summary>Writes the <c>data</c> object of the event.</summary>
     public void WriteJson(Utf8JsonWriter writer) => JsonSerializer.Serialize(writer, this, Kind.Json);

@@ -89,9 +89,13 @@ public sealed class FeedEvent
             happened!.Data.WriteJson(json);
         json.WriteEndObject();
         json.Flush();
+        return OneLine(buffer.WrittenSpan);
+    }
 
-        // On one line, as a server-sent event needs it: the data is as it was given, and between its tokens there may be breaks.
-        var line = buffer.WrittenSpan.ToArray();
+    /// <summary>JSON on one line, as a server-sent event needs it: what was given by others is kept as it was, and between its tokens there may be breaks.</summary>
+    public static byte[] OneLine(ReadOnlySpan<byte> json)
+    {
+        var line = json.ToArray();
         line.AsSpan().Replace((byte)'\n', (byte)' ');
         line.AsSpan().Replace((byte)'\r', (byte)' ');
         return line;

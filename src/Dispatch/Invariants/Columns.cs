@@ -1,5 +1,6 @@
 using Dispatch.Agents;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -28,7 +29,7 @@ internal static class Columns
     public static readonly Column<TaskSpec>[] Spec =
     [
         new("title", s => s.Title), new("description", s => s.Description), new("scope", s => s.Scope), new("labels", s => s.Labels), new("context", s => s.Context),
-        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey), new("request_hash", s => s.RequestHash),
+        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey), new("request_hash", s => s.RequestHash), new("confirm", s => s.Confirm),
     ];
 
     public static readonly Column<EndedAttempt>[] Attempt =
@@ -64,6 +65,17 @@ internal static class Columns
     ];
 
     public static readonly Column<PublishedRow>[] Published = [new("hash", p => p.Hash), new("sequence", p => p.Sequence)];
+
+    public static readonly Column<Question>[] Question =
+    [
+        new("number", q => q.Number), new("type", q => q.Type), new("about", q => q.About), new("session", q => q.Session), new("asker", q => q.Asker),
+        new("missing", q => q.Default), new("awaited", q => List(q.Awaited)), new("answers", q => List(q.Answers)), new("asked_at", q => q.AskedAt),
+        new("expires_at", q => q.ExpiresAt), new("status", q => q.Status), new("outcome", q => q.Outcome), new("reason", q => q.Reason),
+        new("replacement", q => q.Replacement), new("closed_at", q => q.ClosedAt), new("last_sequence", q => q.LastSequence),
+    ];
+
+    public static readonly Column<Responder>[] Responder =
+        [new("types", r => List(r.Types)), new("registered_at", r => r.RegisteredAt), new("last_sequence", r => r.LastSequence)];
 
     // A secret that differs is told as such, not shown.
     public static readonly Column<WebhookEndpoint>[] Webhook =

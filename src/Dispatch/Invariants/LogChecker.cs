@@ -1,6 +1,7 @@
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -14,7 +15,7 @@ namespace Dispatch.Invariants;
 /// <remarks>
 /// The rules by number, as in docs/invariants.md: I-3 one task per caller and idempotency key, I-4 at most one live attempt, I-5 attempt numbers
 /// rise, I-6 only the holder reports, I-7 a final task stays as it is unless a person puts it back, I-8 charged retries stay within their
-/// limit, I-10 nothing runs before its time or its dependencies, I-11 the log has no gap, I-13 events fit the state they happen in,
+/// limit, I-10 nothing runs before its time, its dependencies or its confirmation, I-11 the log has no gap, I-13 events fit the state they happen in,
 /// I-24 time does not go back.
 /// </remarks>
 public sealed class LogChecker
@@ -27,6 +28,7 @@ public sealed class LogChecker
     private readonly Dictionary<string, long> lastTokenEvents = new(StringComparer.Ordinal);
     private readonly SessionRules sessions;
     private readonly PublisherRules publishers;
+    private readonly QuestionRules questions;
 
     /// <param name="ownerFilter">Whether only the owner's agents may take a task that names one; null when the log may be of both kinds.</param>
     public LogChecker(FindingList findings, bool? ownerFilter = null)
@@ -37,6 +39,7 @@ public sealed class LogChecker
         publishers = new PublisherRules(this);
         webhooks = new WebhookRules(this);
         tasks = new TaskRules(this, agents, ownerFilter);
+        questions = new QuestionRules(this, tasks);
     }
 
     /// <summary>Events looked at.</summary>
@@ -89,6 +92,12 @@ public sealed class LogChecker
             case WebhookEvent data:
                 webhooks.Check(data);
                 break;
+            case QuestionEvent data:
+                questions.Check(data);
+                break;
+            case ResponderEvent data:
+                questions.Check(data);
+                break;
             default:
                 Find("I-13", $"the type {happened.Type} is not known");
                 break;
@@ -96,7 +105,11 @@ public sealed class LogChecker
     }
 
     /// <summary>Call at the end of a commit, when no more events belong to what has been checked: what must not stay so is found.</summary>
-    public void Finish() => tasks.Finish();
+    public void Finish()
+    {
+        tasks.Finish();
+        questions.Finish();
+    }
 
     internal void Find(string invariant, string problem) =>
         findings.Add(new Finding.InLog(invariant, Current.Sequence, Current.Subject, $"{Current.Type}: {problem}"));

@@ -25,7 +25,7 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
     public bool IsWhole { get; private set; } = true;
 
     /// <summary>Rows looked at in the tables.</summary>
-    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0);
+    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     internal State Folded => folded;
 
@@ -64,7 +64,7 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         var ended = await CompareAttemptsAsync(store, cancel);
         var known = await CompareKeysAsync(store, cancel);
         var fromOutside = await ComparePublishedAsync(store, cancel);
-        Rows = new RowCounts(tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count, loaded.Sessions.Count, loaded.Publishers.Count, fromOutside, loaded.Webhooks.Count);
+        Rows = new RowCounts(tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count, loaded.Sessions.Count, loaded.Publishers.Count, fromOutside, loaded.Webhooks.Count, loaded.Questions.Count);
     }
 
     private void Drain()
@@ -114,6 +114,8 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         CompareAll("sessions", folded.Sessions.All, loaded.Sessions, session => session.Id, Columns.Session);
         CompareAll("publishers", folded.Publishers.All, loaded.Publishers, publisher => publisher.Id, Columns.Publisher);
         CompareAll("webhooks", folded.Webhooks.All, loaded.Webhooks, webhook => webhook.Id, Columns.Webhook);
+        CompareAll("questions", folded.Questions.Open, loaded.Questions, question => question.Id, Columns.Question);
+        CompareAll("responders", folded.Questions.Responders, loaded.Responders, responder => responder.Id, Columns.Responder);
     }
 
     private async Task<long> CompareTasksAsync(IStoreAudit store, IProgress<long>? progress, CancellationToken cancel)
@@ -261,4 +263,4 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
 }
 
 /// <summary>Rows of each table that were compared.</summary>
-public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens, long Sessions, long Publishers, long Published, long Webhooks);
+public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens, long Sessions, long Publishers, long Published, long Webhooks, long Questions);

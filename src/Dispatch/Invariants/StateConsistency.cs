@@ -87,7 +87,7 @@ internal sealed class StateConsistency
         if (task.Status is not (TaskState.Blocked or TaskState.Scheduled))
             return;
 
-        var unmet = 0;
+        var unmet = state.Questions.ConfirmationOf(task.Id.ToString()) is null ? 0 : 1;
         foreach (var dependency in task.DependsOn)
         {
             if (state.Tasks.Find(dependency) is not { Task.IsFinal: false } awaited || awaited.Task.Number > task.Number)

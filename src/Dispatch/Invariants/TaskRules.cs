@@ -29,6 +29,12 @@ internal sealed class TaskTrack
     /// <summary>Set while an attempt ended badly and the log has yet to say what follows.</summary>
     public bool Open { get; set; }
 
+    /// <summary>True once it may be given out although it asked to be confirmed.</summary>
+    public bool Confirmed { get; set; }
+
+    /// <summary>True from the event that denied it until the one that cancels it, which must be its next.</summary>
+    public bool Denied { get; set; }
+
     public bool IsHeld => Status is TaskState.Assigned or TaskState.Running;
 
     public bool IsFinal => Status is TaskState.Completed or TaskState.Failed or TaskState.Timeout or TaskState.Cancelled;
@@ -73,6 +79,9 @@ internal sealed class TaskRules(LogChecker log, AgentRules agents, bool? ownerFi
             return;
         }
 
+        if (known.Denied && data is not TaskCancelled)
+            log.Find("I-10", "it was not confirmed and goes on");
+        known.Denied = false;
         known.LastSequence = log.Current.Sequence;
         var follows = known.Open ? data is TaskRetried { Manual: false } or TaskDeadLettered : data is TaskRetried { Manual: true };
         if (known.IsFinal && !follows)
@@ -80,6 +89,8 @@ internal sealed class TaskRules(LogChecker log, AgentRules agents, bool? ownerFi
         Take(id, known, data);
         SetOpen(id, known);
     }
+
+    public TaskTrack? Find(TaskId id) => tasks.GetValueOrDefault(id);
 
     public void Finish()
     {
@@ -245,6 +256,8 @@ internal sealed class TaskRules(LogChecker log, AgentRules agents, bool? ownerFi
 
     private void DemandReady(TaskTrack task)
     {
+        if (task.Born.Confirm == true && !task.Confirmed)
+            log.Find("I-10", "nobody has confirmed it");
         if (task.Born.RunAt > log.Timestamp)
             log.Find("I-10", $"it is to run at {task.Born.RunAt}, and it is {log.Timestamp}");
         foreach (var dependency in task.Born.DependsOn ?? [])

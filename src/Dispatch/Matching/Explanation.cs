@@ -23,6 +23,7 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
         var reason = task.Status switch
         {
             TaskState.Scheduled => WaitReason.NotDue,
+            TaskState.Blocked when waitingOn.Count == 0 => WaitReason.Confirmation,
             TaskState.Blocked => WaitReason.Dependency,
             TaskState.Assigned or TaskState.Running => WaitReason.Assigned,
             TaskState.Pending when entry.Waking is not null => WaitReason.Waking,
@@ -30,7 +31,7 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
             TaskState.Pending => state.Matcher.WhyWaiting(entry),
             _ => WaitReason.Final,
         };
-        return new Explanation(task, reason, Tell(reason, task, entry), agents, waitingOn);
+        return new Explanation(task, reason, Tell(reason, task, entry, state), agents, waitingOn);
     }
 
     /// <summary>One sentence that says what is missing and what would help.</summary>
@@ -47,10 +48,12 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
         _ => reason.ToString(),
     };
 
-    private static string Tell(WaitReason reason, WorkTask task, TaskEntry entry) => reason switch
+    private static string Tell(WaitReason reason, WorkTask task, TaskEntry entry, State state) => reason switch
     {
         WaitReason.NotDue => $"Scheduled for {Time(task.RunAt)}.",
         WaitReason.Dependency => "Waits for its dependencies to complete.",
+        WaitReason.Confirmation when state.Questions.ConfirmationOf(task.Id.ToString()) is { } question =>
+            $"Waits to be confirmed: question {question.Id}{(question.Awaited.Length > 0 ? $" waits for {string.Join(", ", question.Awaited)}" : "")}, until {Time(question.ExpiresAt)}.",
         WaitReason.Backoff => $"Attempt {task.Attempt} did not succeed; the next one may start at {Time(task.NextAttemptAt)}.",
         WaitReason.Waking => $"Agent {entry.Waking!.Agent.Id} was chosen and is asked to wake.",
         WaitReason.Assigned => $"Held by agent {task.Assignee} under attempt {task.Attempt}.",

@@ -36,6 +36,7 @@ public enum WaitReason : byte
     WakeFailed,
     Assigned,
     Final,
+    Confirmation,
 }
 
 /// <summary>

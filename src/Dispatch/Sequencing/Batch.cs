@@ -1,6 +1,7 @@
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -46,6 +47,13 @@ public sealed class Batch
 
     /// <summary>Their delivery history goes with them.</summary>
     public required IReadOnlyList<string> RemovedWebhooks { get; init; }
+
+    /// <summary>By number; a new one with its proposal.</summary>
+    public required IReadOnlyList<QuestionRow> Questions { get; init; }
+
+    public required IReadOnlyList<Responder> Responders { get; init; }
+
+    public required IReadOnlyList<string> RemovedResponders { get; init; }
 
     /// <summary>Numbers of finished tasks to delete with everything that hangs on them.</summary>
     public required IReadOnlyList<long> PrunedTasks { get; init; }

@@ -50,7 +50,7 @@ public sealed class Core
 
         decision.Actor = command.Actor;
         command.Run(State, decision, answer);
-        TaskEnding.ReleaseDependants(decision);
+        Follow();
     }
 
     /// <summary>Fires what is due, matches, concludes the commands, and hands over the batch.</summary>
@@ -62,7 +62,7 @@ public sealed class Core
             if ((State.Due.TakeDue(State.Elapsed) ?? State.WallDue.TakeDue(State.Now)) is not { } timer)
                 break;
             timer.Fire(State, decision);
-            TaskEnding.ReleaseDependants(decision);
+            Follow();
         }
 
         State.Matcher.Run(decision, State.Options.MatchLimit);
@@ -73,6 +73,13 @@ public sealed class Core
         var closed = new ClosedBatch(State.TakeBatch(events), open.ConvertAll(pair => pair.Answer), Calls(events, called));
         open = [];
         return closed;
+    }
+
+    /// <summary>What follows from the questions that were settled and the tasks that ended in this step.</summary>
+    private void Follow()
+    {
+        Confirmation.FollowSettled(State, decision);
+        TaskEnding.ReleaseDependants(State, decision);
     }
 
     /// <summary>Takes the commands of the open batch back, unanswered: the state is to be thrown away.</summary>

@@ -1,5 +1,6 @@
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Questions;
 using Dispatch.Tasks;
 
 namespace Dispatch.Sequencing;
@@ -32,6 +33,9 @@ public sealed class Decision
 
     /// <summary>Tasks that ended and whose dependants have not been looked at.</summary>
     internal Queue<TaskEntry> Ended { get; } = [];
+
+    /// <summary>Questions that were settled and not followed.</summary>
+    internal Queue<Question> Settled { get; } = [];
 
     /// <summary>Agents that a waiting exchange should answer for: new work, a revoked attempt, a wake request.</summary>
     internal HashSet<string> Called { get; private set; } = new(StringComparer.Ordinal);

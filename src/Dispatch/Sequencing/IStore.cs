@@ -1,6 +1,7 @@
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -13,7 +14,7 @@ namespace Dispatch.Sequencing;
 /// </summary>
 public interface IStore : IAsyncDisposable
 {
-    /// <summary>Reads the live state: tasks that are not final, agents, tokens, open sessions, publishers, webhooks, totals and the last sequence number.</summary>
+    /// <summary>Reads the live state: tasks that are not final, agents, tokens, open sessions, publishers, webhooks, open questions, responders, totals and the last sequence number.</summary>
     /// <exception cref="StoreException">The store can't be read; see its kind.</exception>
     Task<LoadedState> LoadAsync(CancellationToken cancel);
 
@@ -60,6 +61,12 @@ public interface IStore : IAsyncDisposable
 
     /// <summary>What a decision needs to know about tasks and keys that are no longer in memory.</summary>
     Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel);
+
+    /// <summary>The question, settled or not; null when there is none.</summary>
+    Task<StoredQuestion?> FindQuestionAsync(string id, CancellationToken cancel);
+
+    /// <summary>A page of questions, newest first.</summary>
+    Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel);
 
     /// <summary>Which of these ids the publisher has used.</summary>
     Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel);
@@ -112,6 +119,11 @@ public sealed record LoadedState(
 {
     public IReadOnlyList<WebhookEndpoint> Webhooks { get; init; } = [];
 
+    /// <summary>Those that are open, in the order of asking.</summary>
+    public IReadOnlyList<Question> Questions { get; init; } = [];
+
+    public IReadOnlyList<Responder> Responders { get; init; } = [];
+
     public static readonly LoadedState Empty = new(0, 0, new byte[HashChain.Size], [], [], [], [], [], new long[9]);
 }
 
@@ -152,6 +164,36 @@ public sealed record TaskQuery
     public long? Before { get; init; }
 
     public int Limit { get; init; } = 100;
+}
+
+/// <summary>Which questions to list. Absent filters let everything through; all given ones must hold.</summary>
+public sealed record QuestionQuery
+{
+    public QuestionStatus? Status { get; init; }
+
+    /// <summary>Exact, or all below a name (<c>tool.*</c>); any of them.</summary>
+    public IReadOnlyList<string> Types { get; init; } = [];
+
+    public string? About { get; init; }
+
+    public string? Session { get; init; }
+
+    /// <summary>Only those that this caller asked, or that are of <see cref="VisibleTypes"/>; null: everybody's.</summary>
+    public string? VisibleTo { get; init; }
+
+    /// <summary>What that caller may answer.</summary>
+    public IReadOnlyList<string> VisibleTypes { get; init; } = [];
+
+    /// <summary>Only questions with a lower number: the last one of the page before. Null: from the newest.</summary>
+    public long? Before { get; init; }
+
+    public int Limit { get; init; } = 100;
+
+    /// <summary>Whether the question is one of those asked for, by everything but number and limit.</summary>
+    public bool Takes(Question question) =>
+        (Status is null || Status == question.Status) && (Types.Count == 0 || Types.Any(type => EventFilter.IsOf(type, question.Type)))
+        && (About is null || About == question.About) && (Session is null || Session == question.Session)
+        && (VisibleTo is null || VisibleTo == question.Asker || VisibleTypes.Any(type => EventFilter.IsOf(type, question.Type)));
 }
 
 /// <summary>What went wrong in the store, as far as a caller has to act on it.</summary>

@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -24,6 +25,9 @@ public sealed record StateOptions
     public long RetryBaseMs { get; init; } = 1_000;
 
     public long RetryCapMs { get; init; } = 300_000;
+
+    /// <summary>How long a task waits to be confirmed.</summary>
+    public long QuestionTimeoutMs { get; init; } = 86_400_000;
 
     /// <summary>Specs of waiting tasks kept in memory, in bytes; past it they are read from the store when a worker takes them.</summary>
     public long SpecBudget { get; init; } = 64L << 20;
@@ -50,7 +54,8 @@ public sealed record StateOptions
 public sealed class State
 {
     private static readonly Dictionary<string, EventKind> KindsByName =
-        TaskEvent.Kinds.Concat(AgentEvent.Kinds).Concat(SessionEvent.Kinds).Concat(PublisherEvent.Kinds).Concat(OutsideEvent.Kinds).Concat(WebhookEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+        TaskEvent.Kinds.Concat(AgentEvent.Kinds).Concat(SessionEvent.Kinds).Concat(PublisherEvent.Kinds).Concat(OutsideEvent.Kinds).Concat(WebhookEvent.Kinds)
+            .Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
 
     private HashChain chain = new(HashChain.Start);
 
@@ -64,6 +69,7 @@ public sealed class State
         Agents = new AgentTable(this);
         Sessions = new SessionTable(this);
         Publishers = new PublisherTable(this);
+        Questions = new QuestionTable(this);
     }
 
     /// <summary>The whole catalogue.</summary>
@@ -85,6 +91,8 @@ public sealed class State
 
     public WebhookTable Webhooks { get; } = new();
 
+    public QuestionTable Questions { get; }
+
     public Matcher Matcher { get; }
 
     /// <summary>Sequence of the last event.</summary>
@@ -99,7 +107,7 @@ public sealed class State
     /// <summary>Timers on the monotonic clock.</summary>
     internal DueQueue Due { get; } = new();
 
-    /// <summary>Timers on the wall clock: run_at, deadline, the end of sessions.</summary>
+    /// <summary>Timers on the wall clock: run_at, deadline, the end of sessions and questions.</summary>
     internal DueQueue WallDue { get; } = new();
 
     /// <exception cref="KeyNotFoundException">No such event type in this release.</exception>
@@ -124,6 +132,7 @@ public sealed class State
         state.Sessions.Load(loaded.Sessions);
         state.Publishers.Load(loaded.Publishers);
         state.Webhooks.Load(loaded.Webhooks);
+        state.Questions.Load(loaded.Questions, loaded.Responders);
         state.Agents.Load(loaded.Agents);
         state.Tasks.Load(loaded.Tasks, loaded.Totals);
         return state;
@@ -164,6 +173,12 @@ public sealed class State
             case WebhookEvent data:
                 Webhooks.Apply(happened, data);
                 break;
+            case QuestionEvent data:
+                Tasks.Follow(Questions.Apply(happened, data), data);
+                break;
+            case ResponderEvent data:
+                Questions.Apply(happened, data);
+                break;
             default:
                 throw new InvalidOperationException($"No table takes {happened.Type} events.");
         }
@@ -177,6 +192,7 @@ public sealed class State
         var (sessions, closed) = Sessions.TakeChanges();
         var (publishers, gone, published) = Publishers.TakeChanges();
         var (webhooks, removedWebhooks) = Webhooks.TakeChanges();
+        var (questions, responders, removedResponders) = Questions.TakeChanges();
         return new Batch
         {
             Events = events,
@@ -195,6 +211,9 @@ public sealed class State
             Published = published,
             Webhooks = webhooks,
             RemovedWebhooks = removedWebhooks,
+            Questions = questions,
+            Responders = responders,
+            RemovedResponders = removedResponders,
             Totals = Tasks.Totals.ToArray(),
         };
     }

@@ -74,7 +74,7 @@ public sealed record PatchTask(TaskId Task, byte? Priority, JsonBytes? Context, 
 
 /// <summary>
 /// Puts a failed, timed-out or cancelled task back with fresh attempts. One that never got as far as the queue waits for its time and its
-/// dependencies again; it is cancelled at once, as when it were submitted, if one of those has ended other than completed.
+/// dependencies again, and to be confirmed if it asked for that; it is cancelled at once, as when it were submitted, if one of those has ended other than completed.
 /// </summary>
 /// <param name="Stored">The task as the store has it.</param>
 /// <param name="AsOf">The sequence number at which it was read.</param>
@@ -116,13 +116,19 @@ public sealed record RetryTask(StoredTask Stored, long AsOf) : Command<ChangeOut
                 broken ??= $"Dependency {dependency} ended as {TaskEnding.Word(known.Status)}.";
         }
 
-        TaskState? start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null ? TaskState.Blocked : null;
+        // Once it was given out it had been confirmed.
+        var confirm = Stored.Spec.Confirm && task.Attempt == 0;
+        TaskState? start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null || confirm ? TaskState.Blocked : null;
         var entry = state.Tasks.Recall(Stored);
         decision.Raise(entry.Task, new TaskRetried(0, decision.Now, Manual: true, start));
         if (broken is not null)
         {
             decision.Raise(entry.Task, new TaskCancelled(broken));
             decision.Ended.Enqueue(entry);
+        }
+        else if (confirm)
+        {
+            Confirmation.Ask(state, decision, entry.Task, Stored.Spec);
         }
 
         return new ChangeOutcome.Changed(entry.Task, entry.Spec);

@@ -267,17 +267,24 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         }
 
         // One that can never run is cancelled below; until then it waits, for pending means that it may be given out.
-        var start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null ? TaskState.Blocked : TaskState.Pending;
         var spec = task.Spec;
+        var start = task.RunAt > decision.Now ? TaskState.Scheduled : unmet || broken is not null || spec.Confirm ? TaskState.Blocked : TaskState.Pending;
         var created = decision.Raise(id.ToString(), task.Session, 0, new TaskCreated(
             start, requester, spec.Title, spec.Description, spec.Scope, task.Required, task.Preferred, task.Owner, spec.Submitter, spec.IdempotencyKey,
             spec.IdempotencyKey is null && task.Id is null ? null : task.BodyHash, task.Priority, spec.Labels, spec.Context, spec.Estimate, task.TimeoutMs, task.MaxRetries,
-            task.RunAt, task.Deadline, task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent));
-        if (broken is not { } ended)
+            task.RunAt, task.Deadline, task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent, spec.Confirm ? true : null));
+        if (broken is null && !spec.Confirm)
             return;
 
         decision.Cause = created.Sequence;
         var entry = state.Tasks.Find(id)!;
+        if (broken is not { } ended)
+        {
+            Confirmation.Ask(state, decision, entry.Task, spec);
+            decision.Cause = 0;
+            return;
+        }
+
         decision.Raise(entry.Task, new TaskCancelled($"Dependency {ended.Id} ended as {TaskEnding.Word(ended.Status)}."));
         decision.Ended.Enqueue(entry);
         decision.Cause = 0;

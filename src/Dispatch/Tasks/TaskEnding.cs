@@ -61,10 +61,11 @@ internal static class TaskEnding
     }
 
     /// <summary>Frees or cancels what waited for tasks that ended in this step, and what waited for those in turn.</summary>
-    public static void ReleaseDependants(Decision decision)
+    public static void ReleaseDependants(State state, Decision decision)
     {
         while (decision.Ended.TryDequeue(out var ended))
         {
+            Confirmation.Withdraw(state, decision, ended.Task);
             if (ended.Dependants is not { } dependants)
                 continue;
 

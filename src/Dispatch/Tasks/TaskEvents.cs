@@ -14,11 +14,15 @@ public abstract record TaskEvent(EventKind Kind) : EventData(Kind)
     ];
 }
 
-/// <summary>A task was accepted. <c>status</c> is where it starts: pending, scheduled or blocked.</summary>
+/// <summary>
+/// A task was accepted. <c>status</c> is where it starts: pending, scheduled or blocked. With <c>confirm</c> a question about it follows, and it
+/// is not given out before that is settled.
+/// </summary>
 public sealed record TaskCreated(
     TaskState Status, string Requester, string Title, string? Description, string? Scope, string[] RequiredCapabilities,
     string[] PreferredCapabilities, string? Owner, string? Submitter, string? IdempotencyKey, string? BodyHash, byte Priority, JsonBytes? Labels,
-    JsonBytes? Context, JsonBytes? Estimate, long TimeoutMs, int MaxRetries, long? RunAt, long? Deadline, TaskId[]? DependsOn, TaskId? ParentId) : TaskEvent(Is)
+    JsonBytes? Context, JsonBytes? Estimate, long TimeoutMs, int MaxRetries, long? RunAt, long? Deadline, TaskId[]? DependsOn, TaskId? ParentId,
+    bool? Confirm = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.created", "tasks", TaskEventJson.Default.TaskCreated);
 }
@@ -86,8 +90,9 @@ public sealed record TaskReassigned(string Agent, int Attempt, string Reason, in
     public static readonly EventKind Is = new("task.reassigned", "tasks", TaskEventJson.Default.TaskReassigned);
 }
 
-/// <summary>A member changed. Absent members stayed as they were. <c>reason</c>: patched, due, dependencies_met.</summary>
-public sealed record TaskUpdated(string Reason, TaskState? Status, byte? Priority, JsonBytes? Context) : TaskEvent(Is)
+/// <summary>A member changed. Absent members stayed as they were. <c>reason</c>: patched, due, dependencies_met, confirmed.</summary>
+public sealed record TaskUpdated(
+    string Reason, TaskState? Status, byte? Priority, JsonBytes? Context, string? Title = null, string? Description = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.updated", "tasks", TaskEventJson.Default.TaskUpdated);
 }

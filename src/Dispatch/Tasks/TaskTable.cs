@@ -1,6 +1,7 @@
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Tasks;
@@ -112,10 +113,11 @@ public sealed class TaskTable
             ended.Add(attempt);
 
         var change = RowChange.State;
-        if (data is TaskUpdated { Context: { } context })
+        if (data is TaskUpdated update && (update.Context is not null || update.Title is not null || update.Description is not null))
         {
-            var changed = entry.Spec! with { Context = context };
-            specBytes += changed.Size - entry.Spec.Size;
+            var spec = entry.Spec!;
+            var changed = spec with { Title = update.Title ?? spec.Title, Description = update.Description ?? spec.Description, Context = update.Context ?? spec.Context };
+            specBytes += changed.Size - spec.Size;
             entry.Spec = changed;
             change = RowChange.StateAndSpec;
         }
@@ -188,6 +190,7 @@ public sealed class TaskTable
             Estimate = created.Estimate,
             Submitter = created.Submitter,
             IdempotencyKey = created.IdempotencyKey,
+            Confirm = created.Confirm ?? false,
             RequestHash = created.BodyHash,
         };
         var entry = new TaskEntry(task, spec);
@@ -253,6 +256,8 @@ public sealed class TaskTable
 
     private void AwaitDependencies(TaskEntry entry)
     {
+        if (state.Questions.OpenCount > 0 && state.Questions.ConfirmationOf(entry.Task.Id.ToString()) is not null)
+            entry.Unmet++;
         foreach (var dependency in entry.Task.DependsOn)
         {
             // A younger one was made under the id of one that completed and was removed: it is not what was meant.
@@ -262,6 +267,18 @@ public sealed class TaskTable
                 entry.Unmet++;
             }
         }
+    }
+
+    /// <summary>Until the question about a task is settled, it waits as for a dependency.</summary>
+    /// <param name="question">As it stands after the event.</param>
+    internal void Follow(Question question, QuestionEvent data)
+    {
+        if (!state.IsLive || Confirmation.TaskOf(state, question) is not { } entry)
+            return;
+        if (data is QuestionAsked)
+            entry.Unmet++;
+        else if (!question.IsOpen)
+            entry.Unmet--;
     }
 
     private void Settle(TaskEntry entry, WorkTask? before, bool arrived)

@@ -163,6 +163,9 @@ public sealed record TaskSpec
 
     public string? IdempotencyKey { get; init; }
 
+    /// <summary>True when it is not given out before somebody confirmed it.</summary>
+    public bool Confirm { get; init; }
+
     /// <summary>Hash of the request it came with, when that can be repeated: by its key, or by the id it chose.</summary>
     public string? RequestHash { get; init; }
 

@@ -8,6 +8,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -61,6 +62,12 @@ public sealed partial class CatalogueTests
         new WebhookSecretRotated(1_795_252_800_000),
         new WebhookUrlSet("https://portal.example.org/hooks/dispatch"),
         new WebhookSecretSet("whsec_..."),
+        new QuestionAsked("tool.execution_requested", "call-9", "coder-1", Json("""{"tool":"bash_exec","command":"rm -r build"}"""), Verdict.Deny, ["safety"], 1_795_166_460_000),
+        new QuestionAnswered("safety", Verdict.Modify, "Only the cache.", Json("""{"tool":"bash_exec","command":"rm -r build/cache"}"""), Verdict.Modify, "Only the cache."),
+        new QuestionExpired(Verdict.Deny, "Nobody allowed it in time."),
+        new QuestionWithdrawn("Withdrawn by coder-1."),
+        new ResponderRegistered(["tool.*"]),
+        new ResponderRemoved(),
         new MessageReceived("msg-1", Json("""{"from":"ada","text":"Hello"}""")),
         new ToolExecutionRequested("run-7", Json("""{"tool":"bash_exec","arguments":{"command":"ls"}}""")),
         new ToolExecuted("run-7-done", Json("""{"tool":"bash_exec","exit_code":0}""")),

@@ -3,6 +3,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -28,6 +29,9 @@ public sealed class BatchBuilder(long sequence = 0)
     private List<PublishedRow> published = [];
     private List<WebhookEndpoint> webhooks = [];
     private List<string> removedWebhooks = [];
+    private List<QuestionRow> questions = [];
+    private List<Responder> responders = [];
+    private List<string> removedResponders = [];
     private List<string> removed = [];
     private List<long> pruned = [];
 
@@ -190,6 +194,35 @@ public sealed class BatchBuilder(long sequence = 0)
         removedWebhooks.Add(webhook.Id);
     }
 
+    public Question Ask(Question question, JsonBytes proposal)
+    {
+        var asked = Add(question.Id, question.Session, question.Asker, 0, new QuestionAsked(question.Type, question.About, question.Asker, proposal, question.Default, null, question.ExpiresAt));
+        var kept = question with { Number = asked.Sequence, LastSequence = asked.Sequence };
+        questions.Add(new QuestionRow(kept, proposal));
+        return kept;
+    }
+
+    public Question Answer(Question question, QuestionAnswer answer)
+    {
+        var answered = Add(question.Id, question.Session, answer.Responder, question.LastSequence, new QuestionAnswered(answer.Responder, answer.Answer, answer.Reason, answer.Replacement, question.Outcome, question.Reason));
+        var kept = question with { Answers = [.. question.Answers, answer], LastSequence = answered.Sequence };
+        questions.Add(new QuestionRow(kept, null));
+        return kept;
+    }
+
+    public Responder Keep(Responder responder)
+    {
+        var kept = responder with { LastSequence = Add(responder.Id, null, "admin", responder.LastSequence, new ResponderRegistered(responder.Types)).Sequence };
+        responders.Add(kept);
+        return kept;
+    }
+
+    public void Remove(Responder responder)
+    {
+        Add(responder.Id, null, "admin", responder.LastSequence, new ResponderRemoved());
+        removedResponders.Add(responder.Id);
+    }
+
     public void Prune(params WorkTask[] gone)
     {
         int Ended(TaskState status) => gone.Count(task => Tasks[task.Id].Task.Status == status);
@@ -230,14 +263,17 @@ public sealed class BatchBuilder(long sequence = 0)
             Published = published,
             Webhooks = webhooks,
             RemovedWebhooks = removedWebhooks,
+            Questions = questions,
+            Responders = responders,
+            RemovedResponders = removedResponders,
             PrunedTasks = pruned,
             Totals = [.. totals],
         };
         rows.Clear();
         (publishers, removedPublishers, published) = ([], [], []);
         (events, attempts, keys, tokens, sessions, closed, removed, pruned) = ([], [], [], [], [], [], [], []);
-        (events, attempts, keys, tokens, removed, pruned) = ([], [], [], [], [], []);
         (webhooks, removedWebhooks) = ([], []);
+        (questions, responders, removedResponders) = ([], [], []);
         return batch;
     }
 

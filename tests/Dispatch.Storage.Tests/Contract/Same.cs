@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Dispatch.Agents;
 using Dispatch.Events;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -29,6 +30,14 @@ internal static class Same
         Assert.NotNull(actual);
         Assert.Equal(expected.Capabilities, actual.Capabilities);
         Assert.Equal(expected with { Capabilities = actual.Capabilities }, actual);
+    }
+
+    internal static void Question(Question expected, Question? actual)
+    {
+        Assert.NotNull(actual);
+        Assert.Equal(expected.Awaited, actual.Awaited);
+        Assert.Equal(expected.Answers, actual.Answers);
+        Assert.Equal(expected with { Awaited = actual.Awaited, Answers = actual.Answers }, actual);
     }
 
     internal static void Event(DispatchEvent expected, DispatchEvent? actual)

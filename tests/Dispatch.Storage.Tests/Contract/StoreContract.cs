@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -167,6 +168,58 @@ public abstract class StoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Questions_come_back_as_they_last_were()
+    {
+        var change = new QuestionAnswer("judge", Verdict.Modify, "Not all of it ☃", Json("{\"command\":\"ls\"}"), 7);
+        var open = Log.Ask(Question("q-1", "tool.run", "w"), Json("{\"command\":\"rm -r\"}"));
+        var settled = Log.Ask(Question("q-2", "tool.run", "v") with { Session = "s-1", Awaited = ["judge", "other"], Default = Verdict.Allow }, Json("{}"));
+        var other = Log.Ask(Question("q-3", "task.confirmation", "w"), Json("{\"title\":\"T\"}"));
+        await CommitAsync();
+        open = Log.Answer(open, new QuestionAnswer("other", Verdict.Allow, null, null, 6));
+        settled = Log.Answer(settled with { Status = QuestionStatus.Answered, Outcome = Verdict.Modify, Reason = "Not all of it ☃", Replacement = change.Replacement, ClosedAt = 7 }, change);
+        await CommitAsync();
+
+        await ReopenAsync();
+
+        Same.Each([open, other], (await Store.LoadAsync(None)).Questions, Same.Question);
+        var found = await Store.FindQuestionAsync("q-2", None);
+        Same.Question(settled, found!.Question);
+        Assert.Equal("{}", found.Proposal.ToString());
+        Assert.Equal("{\"command\":\"rm -r\"}", (await Store.FindQuestionAsync("q-1", None))!.Proposal.ToString());
+        Assert.Null(await Store.FindQuestionAsync("q-4", None));
+        await ListsAsync(new(), "q-3", "q-2", "q-1");
+        await ListsAsync(new() { Limit = 1, Before = other.Number }, "q-2");
+        await ListsAsync(new() { Status = QuestionStatus.Open }, "q-3", "q-1");
+        await ListsAsync(new() { Types = ["tool.*"], Status = QuestionStatus.Open }, "q-1");
+        await ListsAsync(new() { Session = "s-1" }, "q-2");
+        await ListsAsync(new() { About = "about q-3" }, "q-3");
+        await ListsAsync(new() { VisibleTo = "v" }, "q-2");
+        await ListsAsync(new() { VisibleTo = "v", VisibleTypes = ["task.confirmation"] }, "q-3", "q-2");
+
+        Question Question(string id, string type, string asker) => new() { Id = id, Number = 0, Type = type, About = "about " + id, Asker = asker, AskedAt = 5, ExpiresAt = 50 };
+
+        async Task ListsAsync(QuestionQuery query, params string[] ids) =>
+            Assert.Equal(ids, (await Store.ListQuestionsAsync(query, None)).Select(stored => stored.Question.Id));
+    }
+
+    [Fact]
+    public async Task Responders_come_back_as_they_last_were()
+    {
+        var one = Log.Keep(new Responder("judge", ["tool.*"], 5, 0));
+        var gone = Log.Keep(new Responder("other", ["*"], 6, 0));
+        await CommitAsync();
+        one = Log.Keep(one with { Types = ["task.confirmation", "tool.run"] });
+        Log.Remove(gone);
+        await CommitAsync();
+
+        await ReopenAsync();
+
+        var loaded = Assert.Single((await Store.LoadAsync(None)).Responders);
+        Assert.Equal(one.Types, loaded.Types);
+        Assert.Equal(one with { Types = loaded.Types }, loaded);
+    }
+
+    [Fact]
     public async Task Cursors_come_back_as_they_were_last_saved()
     {
         Assert.Empty(await Store.LoadCursorsAsync(None));
@@ -311,7 +364,7 @@ public abstract class StoreContract : IAsyncLifetime
         EventData[] all =
         [
             new TaskCreated(TaskState.Scheduled, "bob", "T", "d", "s", ["a"], ["b"], "o", "p", "k", "hash", 5, Json("{\"l\":\"1\"}"), Json("{\"c\":1}"), Json("{\"e\":1}"), 300, 3, 7, 8, [id], id),
-            new TaskCreated(TaskState.Pending, "bob", "T", null, null, [], [], null, null, null, null, 0, null, null, null, 300, 3, null, null, null, null),
+            new TaskCreated(TaskState.Pending, "bob", "T", null, null, [], [], null, null, null, null, 0, null, null, null, 300, 3, null, null, null, null, true),
             new TaskAssigned("w", 1, 5, new MatchScore(1.2, 1, 0.8, 1.5, 0, 3, 1)),
             new TaskStarted("w", 1),
             new TaskProgressed("w", 1, 0.1, "m ☃", Json("[1,2]")),
@@ -322,7 +375,7 @@ public abstract class StoreContract : IAsyncLifetime
             new TaskCancelled("r"),
             new TaskReleased("w", 1, "r", 5),
             new TaskReassigned("w", 1, "lost", 1, true),
-            new TaskUpdated("patched", TaskState.Pending, 3, Json("{}")),
+            new TaskUpdated("patched", TaskState.Pending, 3, Json("{}"), "T", "D"),
             new TaskDeadLettered(TaskState.Timeout, "e"),
             new TaskUnmatched(WaitReason.NoCapability, "m"),
             new TaskPruned([1, 2], 1, 1, 0, 0),
@@ -354,6 +407,12 @@ public abstract class StoreContract : IAsyncLifetime
             new WebhookSecretRotated(99),
             new WebhookUrlSet("https://example.org/in"),
             new WebhookSecretSet("whsec_a"),
+            new QuestionAsked("tool.execution_requested", "call-1", "w", Json("{\"command\":\"ls ☃\"}"), Verdict.Allow, ["judge"], 99),
+            new QuestionAnswered("judge", Verdict.Modify, "r", Json("{\"command\":\"ls -l\"}"), Verdict.Modify, "r"),
+            new QuestionExpired(Verdict.Deny, "Nobody."),
+            new QuestionWithdrawn("r"),
+            new ResponderRegistered(["tool.*"]),
+            new ResponderRemoved(),
         ];
         Assert.Equal(State.EventKinds.Select(kind => kind.Name).Order(), all.Select(data => data.Kind.Name).Distinct().Order());
         var raised = all.Select((data, n) => Log.Add($"subject {n}", n % 2 == 0 ? "s-1" : null, "admin", n == 3 ? 2 : 0, data, n == 4 ? 1 : 0)).ToList();

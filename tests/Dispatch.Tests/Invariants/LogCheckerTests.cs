@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
@@ -90,6 +91,23 @@ public sealed class LogCheckerTests
         ["a webhook comes back"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDeleted()).Webhook("h", previous: 0)),
         ["an unknown webhook changes"] = ("I-13", log => log.Add("h", new WebhookUrlSet("https://example.org/"))),
         ["a webhook is disabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDisabled("It fails.")).Add("h", new WebhookDisabled("It fails."))),
+        ["an unknown question is answered"] = ("I-13", log => log.Answer("q", "admin", Verdict.Allow, Verdict.Allow)),
+        ["a question is asked twice"] = ("I-13", log => log.Ask("q").Ask("q")),
+        ["a responder answers twice"] = ("I-13", log => log.Responder("r").Responder("s").Ask("q", awaited: ["r", "s"]).Answer("q", "r", Verdict.Allow, null).Answer("q", "r", Verdict.Allow, Verdict.Allow)),
+        ["somebody answers who may not"] = ("I-2", log => log.Ask("q").Answer("q", "r", Verdict.Allow, Verdict.Allow)),
+        ["somebody else answers for a responder"] = ("I-2", log => log.Responder("r").Ask("q").Answer("q", "r", Verdict.Allow, Verdict.Allow, actor: "s")),
+        ["a denied question is allowed"] = ("I-13", log => log.Ask("q").Answer("q", "admin", Verdict.Deny, Verdict.Allow)),
+        ["a denied question stays open"] = ("I-13", log => log.Ask("q").Answer("q", "admin", Verdict.Deny, null)),
+        ["an answer without a change modifies"] = ("I-13", log => log.Ask("q").Answer("q", "admin", Verdict.Modify, Verdict.Modify)),
+        ["a question expires before its time"] = ("I-13", log => log.Ask("q").Add("q", new QuestionExpired(Verdict.Deny, null))),
+        ["an expired question is not what its default says"] = ("I-13", log => log.Ask("q").Wait(200).Add("q", new QuestionExpired(Verdict.Allow, null))),
+        ["an unknown responder is waited for"] = ("I-13", log => log.Ask("q", awaited: ["r"])),
+        ["an unknown responder is removed"] = ("I-13", log => log.Add("r", new ResponderRemoved())),
+        ["a responder is registered for nothing"] = ("I-13", log => log.Add("r", new ResponderRegistered([]))),
+        ["a task is given out before it is confirmed"] = ("I-10", log => log.Create("a", confirm: true)),
+        ["a task that asked for no confirmation is asked about"] = ("I-13", log => log.Create("a").AskAbout("q", "a")),
+        ["a task is confirmed and was denied"] = ("I-10", log => log.Create("a", TaskState.Blocked, confirm: true).AskAbout("q", "a").Answer("q", "admin", Verdict.Deny, Verdict.Deny)),
+        ["a task's question is withdrawn and it goes on"] = ("I-10", log => log.Create("a", TaskState.Blocked, confirm: true).AskAbout("q", "a").Add("q", new QuestionWithdrawn("no"))),
         ["a webhook is enabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookEnabled())),
     };
 
@@ -120,7 +138,11 @@ public sealed class LogCheckerTests
             .Assign("d", "w", 1).Add("w", new AgentOffline(1)).Add("d", new TaskReassigned("w", 1, "gone", 0, false)).Bury("d")
             .Prune(cancelled: 0, completed: 1, "a").Create("e", key: "k")
             .Add("s", new SessionCreated(null, Script.Start + 150)).Add("s", new SessionTokenMade("h")).Add("s", new SessionClosed(SessionEnd.Closed))
-            .Add("s", new SessionCreated(null, Script.Start + 150)).Add("s", new SessionTokenMade("i")).Wait(100).Add("s", new SessionClosed(SessionEnd.Expired));
+            .Add("s", new SessionCreated(null, Script.Start + 150)).Add("s", new SessionTokenMade("i")).Wait(100).Add("s", new SessionClosed(SessionEnd.Expired))
+            .Responder("r").Ask("q", awaited: ["r"]).Answer("q", "r", Verdict.Allow, Verdict.Allow).Ask("p").Wait(100).Add("p", new QuestionExpired(Verdict.Deny, null))
+            .Create("f", TaskState.Blocked, confirm: true).AskAbout("u", "f").Answer("u", "admin", Verdict.Allow, Verdict.Allow).Add("f", new TaskUpdated("confirmed", TaskState.Pending, null, null))
+            .Create("g", TaskState.Blocked, confirm: true).AskAbout("v", "g").Answer("v", "admin", Verdict.Deny, Verdict.Deny).Cancel("g")
+            .Create("h", TaskState.Blocked, confirm: true).AskAbout("x", "h").Cancel("h").Add("x", new QuestionWithdrawn("over"));
 
         Assert.Empty(Check(log.Events));
     }
@@ -182,12 +204,22 @@ public sealed class LogCheckerTests
 
         public Script Create(
             string name, TaskState status = TaskState.Pending, string? key = null, int retries = 0, string? owner = null, string[]? required = null,
-            long? runAt = null, string? after = null, string actor = "alice", long causedBy = 0) => Add(
+            long? runAt = null, string? after = null, string actor = "alice", long causedBy = 0, bool? confirm = null) => Add(
             name,
             new TaskCreated(
                 status, "alice", "Count", null, null, required ?? [], [], owner, null, key, null, 5, null, null, null, 1_000, retries, runAt, null,
-                after is null ? null : [Id(after)], null),
+                after is null ? null : [Id(after)], null, confirm),
             actor, causedBy: causedBy);
+
+        public Script Responder(string id) => Add(id, new ResponderRegistered(["tool.*"]));
+
+        public Script Ask(string id, string[]? awaited = null) => Add(id, new QuestionAsked("tool.run", "call", "w", JsonBytes.EmptyObject, Verdict.Deny, awaited, now + 100), "w");
+
+        public Script AskAbout(string id, string task) =>
+            Add(id, new QuestionAsked("task.confirmation", Id(task).ToString(), "alice", JsonBytes.EmptyObject, Verdict.Deny, null, now + 100), "alice");
+
+        public Script Answer(string id, string responder, Verdict answer, Verdict? outcome, string? actor = null) =>
+            Add(id, new QuestionAnswered(responder, answer, null, null, outcome, null), actor ?? responder);
 
         public Script Assign(string name, string agent, int attempt, long? previous = null) => Add(name, new TaskAssigned(agent, attempt, 0, Why), previous: previous);
 

@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -26,6 +27,10 @@ public sealed class StateComparerTests
 
     public static TheoryData<string> WebhookMembers => Members(typeof(WebhookEndpoint));
 
+    public static TheoryData<string> QuestionMembers => Members(typeof(Question));
+
+    public static TheoryData<string> ResponderMembers => Members(typeof(Responder));
+
     public static TheoryData<string> TokenMembers => Members(typeof(AgentToken));
 
     public static TheoryData<string> SessionMembers => Members(typeof(Session));
@@ -42,7 +47,7 @@ public sealed class StateComparerTests
         Assert.Empty(report.Findings);
         Assert.True(report.IsSound);
         Assert.Equal(report.Events, report.LastSequence);
-        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1), report.Rows);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1, Questions: 1), report.Rows);
     }
 
     [Theory]
@@ -95,6 +100,16 @@ public sealed class StateComparerTests
     public Task A_changed_webhook_is_found(string member) =>
         FindsAsync("webhooks", new Mangled(Filled()) { Loaded = loaded => loaded with { Webhooks = [.. loaded.Webhooks.Select(webhook => Change(webhook, member))] } });
 
+    [Theory]
+    [MemberData(nameof(QuestionMembers))]
+    public Task A_changed_question_is_found(string member) =>
+        FindsAsync("questions", new Mangled(Filled()) { Loaded = loaded => loaded with { Questions = [.. loaded.Questions.Select(question => Change(question, member))] } });
+
+    [Theory]
+    [MemberData(nameof(ResponderMembers))]
+    public Task A_changed_responder_is_found(string member) =>
+        FindsAsync("responders", new Mangled(Filled()) { Loaded = loaded => loaded with { Responders = [.. loaded.Responders.Select(responder => Change(responder, member))] } });
+
     [Fact]
     public Task A_changed_result_is_found() => FindsAsync("tasks", new Mangled(Filled()) { Task = stored => stored with { Result = JsonBytes.Parse("{\"other\":1}") } });
 
@@ -117,6 +132,8 @@ public sealed class StateComparerTests
     [InlineData("publishers")]
     [InlineData("published")]
     [InlineData("webhooks")]
+    [InlineData("questions")]
+    [InlineData("responders")]
     [InlineData("live tasks")]
     public async Task A_missing_row_is_found(string table)
     {
@@ -137,6 +154,8 @@ public sealed class StateComparerTests
     [InlineData("publishers")]
     [InlineData("published")]
     [InlineData("webhooks")]
+    [InlineData("questions")]
+    [InlineData("responders")]
     [InlineData("live tasks")]
     public async Task A_row_that_is_there_twice_is_found(string table)
     {
@@ -165,7 +184,7 @@ public sealed class StateComparerTests
         var report = await CheckAsync(new Mangled(Filled()) { Event = happened => happened.Data is TaskAssigned ? happened with { Subject = Guid.Empty.ToString() } : happened });
 
         Assert.Contains(report.Findings, finding => finding is Finding.Unreadable { Where: "log" });
-        Assert.Equal(new RowCounts(0, 0, 0, 0, 0, 0, 0, 0, 0), report.Rows);
+        Assert.Equal(new RowCounts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), report.Rows);
     }
 
     [Fact]
@@ -197,6 +216,8 @@ public sealed class StateComparerTests
         run.Run(new PublishEvents([new NewOutsideEvent(new ToolExecuted("e", JsonBytes.Parse("{}")), "tool", "s")], run.Store.Published("p", ["e"])) { Caller = "p" });
         run.Run(new CreateWebhook("whk_1", new Uri("https://example.org/in"), "The portal", new EventFilter { Types = ["task.*"] }, "whsec_a") { ByAdmin = true });
         run.Run(new RotateWebhookSecret("whk_1", "whsec_b", 1_000) { ByAdmin = true });
+        run.Run(new RegisterResponder("judge", ["tool.*"]) { ByAdmin = true });
+        run.Run(new AskQuestion("tool.run", "call", "s", JsonBytes.EmptyObject, Verdict.Deny, 60_000) { Caller = "w" });
         var done = run.Submit(CoreRun.Task("code", key: "k", hash: "h"));
         run.Report("w", new TaskReport.Failed(done, null, "once", true, 0, null));
         run.Settle();
@@ -232,6 +253,7 @@ public sealed class StateComparerTests
         var t when t == typeof(TaskId[]) => new[] { new TaskId(new Guid(1, 2, 3, new byte[8])) },
         var t when t == typeof(string[]) => new[] { "other" },
         var t when t == typeof(JsonBytes) => JsonBytes.Parse("{\"changed\":true}"),
+        var t when t == typeof(QuestionAnswer[]) => new[] { new QuestionAnswer("other", Verdict.Allow, null, null, 1) },
         var t when t == typeof(EventFilter) => new EventFilter { Types = ["other"] },
         var t when t == typeof(Requirement) => new RequirementPool().Get(["other"], [], null),
         var t when t == typeof(TaskProgress) => new TaskProgress(99, "changed", null, 1),
@@ -285,6 +307,8 @@ public sealed class StateComparerTests
                 Sessions = Rows("sessions", loaded.Sessions),
                 Publishers = Rows("publishers", loaded.Publishers),
                 Webhooks = Rows("webhooks", loaded.Webhooks),
+                Questions = Rows("questions", loaded.Questions),
+                Responders = Rows("responders", loaded.Responders),
                 Tasks = Rows("live tasks", loaded.Tasks),
             });
         }
@@ -297,6 +321,10 @@ public sealed class StateComparerTests
         public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) => throw new NotSupportedException();
 
         public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<StoredQuestion?> FindQuestionAsync(string id, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task ProbeAsync(CancellationToken cancel) => throw new NotSupportedException();
 

@@ -200,6 +200,9 @@ public sealed class EventFeedTests
             Published = [],
             Webhooks = [],
             RemovedWebhooks = [],
+            Questions = [],
+            Responders = [],
+            RemovedResponders = [],
             PrunedTasks = [],
             Totals = new long[9],
         };

@@ -1,6 +1,7 @@
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -24,6 +25,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     private readonly SortedDictionary<string, Publisher> publishers = new(StringComparer.Ordinal);
     private readonly Dictionary<(string Publisher, string Id), PublishedRow> published = [];
     private readonly SortedDictionary<string, WebhookEndpoint> webhooks = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<long, StoredQuestion> questions = [];
+    private readonly SortedDictionary<string, Responder> responders = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> cursors = new(StringComparer.Ordinal);
     private readonly List<WebhookDelivery> deliveries = [];
     private IReadOnlyList<long> totals = new long[9];
@@ -60,6 +63,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         [.. agents.Values.OrderBy(agent => agent.RegisteredAt).ThenBy(agent => agent.Id, StringComparer.Ordinal)], [.. tokens.Values], [.. sessions.Values], [.. publishers.Values], totals)
     {
         Webhooks = [.. webhooks.Values],
+        Questions = [.. questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
+        Responders = [.. responders.Values],
     };
 
     public async Task CommitAsync(Batch batch, long epoch, CancellationToken cancel)
@@ -126,6 +131,12 @@ internal sealed class MemoryStore : IStore, IStoreAudit
             webhooks[webhook.Id] = webhook;
         foreach (var id in batch.RemovedWebhooks)
             webhooks.Remove(id);
+        foreach (var row in batch.Questions)
+            questions[row.Question.Number] = new StoredQuestion(row.Question, row.Proposal ?? questions[row.Question.Number].Proposal);
+        foreach (var responder in batch.Responders)
+            responders[responder.Id] = responder;
+        foreach (var id in batch.RemovedResponders)
+            responders.Remove(id);
         foreach (var number in batch.PrunedTasks)
             Prune(number);
         totals = batch.Totals;
@@ -191,6 +202,11 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) =>
         Task.FromResult(Facts(tasks, keys));
+
+    public Task<StoredQuestion?> FindQuestionAsync(string id, CancellationToken cancel) => Task.FromResult(questions.Values.FirstOrDefault(stored => stored.Question.Id == id));
+
+    public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) => Task.FromResult<IReadOnlyList<StoredQuestion>>(
+        [.. questions.Values.Reverse().Where(stored => stored.Question.Number < (query.Before ?? long.MaxValue) && query.Takes(stored.Question)).Take(query.Limit)]);
 
     public PublishedFacts Published(string publisher, IEnumerable<string> ids) => new(
         Sequence, ids.Where(id => published.ContainsKey((publisher, id))).ToDictionary(id => id, id => published[(publisher, id)]));

@@ -302,9 +302,13 @@ internal sealed class Requester(Universe universe, string name, Random random)
             Deadline = universe.Weather.TasksAreScheduled && random.Chance(0.15) ? now + random.Next(-100, 2 * FarthestMs) : null,
         };
         if (universe.Weather.KeysAreUsed && random.Chance(0.4))
-            return WithKey(task, "key " + number.ToString(CultureInfo.InvariantCulture));
+            return WithKey(ToBeConfirmed(task), "key " + number.ToString(CultureInfo.InvariantCulture));
+        task = ToBeConfirmed(task);
         return id is null ? task : task with { BodyHash = Hash(task) };
     }
+
+    private NewTask ToBeConfirmed(NewTask task) =>
+        universe.Weather.TasksAreConfirmed && random.Chance(0.2) ? task with { Spec = task.Spec with { Confirm = true } } : task;
 
     private Submission Replace(Submission submission, NewTask task)
     {

@@ -30,5 +30,7 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         disk.Agents.Values.OrderBy(agent => agent.RegisteredAt).ToArray(), disk.Tokens.Values.ToArray(), disk.Sessions.Values.ToArray(), disk.Publishers.Values.ToArray(), [.. disk.Totals])
     {
         Webhooks = [.. disk.Webhooks.Values],
+        Questions = [.. disk.Questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
+        Responders = [.. disk.Responders.Values],
     };
 }

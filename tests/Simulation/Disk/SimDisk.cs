@@ -3,6 +3,7 @@ using System.Text.Json;
 using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -42,6 +43,10 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
 
     public SortedDictionary<string, WebhookEndpoint> Webhooks { get; private init; } = new(StringComparer.Ordinal);
 
+    public SortedDictionary<long, StoredQuestion> Questions { get; private init; } = [];
+
+    public SortedDictionary<string, Responder> Responders { get; private init; } = new(StringComparer.Ordinal);
+
     public Dictionary<string, long> Cursors { get; } = new(StringComparer.Ordinal);
 
     public List<WebhookDelivery> Deliveries { get; } = [];
@@ -66,6 +71,8 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         Publishers = new(Publishers, StringComparer.Ordinal),
         Published = new(Published),
         Webhooks = new(Webhooks, StringComparer.Ordinal),
+        Questions = new(Questions),
+        Responders = new(Responders, StringComparer.Ordinal),
         Totals = [.. Totals],
     };
 
@@ -123,6 +130,12 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
             Deliveries.RemoveAll(delivery => delivery.Webhook == id);
         }
 
+        foreach (var row in batch.Questions)
+            Write(row);
+        foreach (var responder in batch.Responders)
+            Responders[responder.Id] = responder;
+        foreach (var id in batch.RemovedResponders)
+            Responders.Remove(id);
         foreach (var number in batch.PrunedTasks)
             Remove(number);
         Totals = [.. batch.Totals];
@@ -160,6 +173,20 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         Demand(same, $"an update of task {task.Id} changes what never changes");
         Demand(row.Change == RowChange.State || row.Spec is not null, $"the payload of task {task.Id} is to be written and is not there");
         Tasks[task.Number] = before with { Task = task, Spec = row.Change == RowChange.State ? before.Spec : row.Spec! };
+    }
+
+    private void Write(QuestionRow row)
+    {
+        var question = row.Question;
+        if (row.Proposal is { } proposal)
+        {
+            Demand(Questions.TryAdd(question.Number, new StoredQuestion(question, proposal)), $"question {question.Id} is inserted twice");
+            return;
+        }
+
+        Demand(Questions.TryGetValue(question.Number, out var before), $"question {question.Id} is updated and is not there");
+        Demand(before!.Question.IsOpen, $"question {question.Id} is settled and is updated");
+        Questions[question.Number] = before with { Question = question };
     }
 
     private void Remove(long number)

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -150,6 +151,12 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         var facts = await ReadAsync(() => FindFacts(tasks, keys), cancel);
         return machine.Bug == Bug.FactsFromThePast ? facts with { AsOf = Disk.Sequence } : facts;
     }
+
+    public Task<StoredQuestion?> FindQuestionAsync(string id, CancellationToken cancel) =>
+        ReadAsync(() => Disk.Questions.Values.FirstOrDefault(stored => stored.Question.Id == id), cancel);
+
+    public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) => ReadAsync<IReadOnlyList<StoredQuestion>>(
+        () => [.. Disk.Questions.Values.Reverse().Where(stored => stored.Question.Number < (query.Before ?? long.MaxValue) && query.Takes(stored.Question)).Take(query.Limit)], cancel);
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => ReadAsync(
         () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.ContainsKey((publisher, id))).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);

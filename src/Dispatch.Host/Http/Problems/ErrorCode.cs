@@ -37,6 +37,12 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode WebhookNotFound = new("webhook_not_found", 404, "There is no such webhook",
         "Take the id from GET /api/v1/webhooks.");
 
+    public static readonly ErrorCode QuestionNotFound = new("question_not_found", 404, "There is no such question",
+        "Check the id. A question that the caller neither asked nor may answer looks the same.");
+
+    public static readonly ErrorCode ResponderNotFound = new("responder_not_found", 404, "There is no such responder",
+        "Take the id from GET /api/v1/responders.");
+
     public static readonly ErrorCode NotFound = new("not_found", 404, "There is no such route",
         "Check the path against /openapi/v1.json.");
 
@@ -61,6 +67,12 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode SessionExists = new("session_exists", 409, "A session with this id is open",
         "Close it first, use another id, or leave the id out.");
 
+    public static readonly ErrorCode QuestionClosed = new("question_closed", 409, "The question is settled already",
+        "Read the question for its outcome. The answer was not counted.");
+
+    public static readonly ErrorCode AlreadyAnswered = new("already_answered", 409, "This responder has answered already",
+        "The first answer stands. Read the question to see it.");
+
     public static readonly ErrorCode EventsGone = new("events_gone", 410, "The events are no longer kept",
         "Go on from `horizon`, the oldest event that is kept; what was before it is lost to this reader.");
 
@@ -79,6 +91,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode TooManyRequests = new("too_many_requests", 429, "The caller sends too fast",
         "Wait the seconds in `Retry-After`. The limits are `limits.requests_per_second` and `limits.burst`.");
 
+    public static readonly ErrorCode TooManyQuestions = new("too_many_questions", 429, "The caller has too many open questions",
+        "Wait until some are answered, or withdraw them with DELETE /api/v1/questions/{id}.");
+
     public static readonly ErrorCode Internal = new("internal", 500, "The broker failed",
         "Look for the `request_id` in the broker's log, and report it.");
 
@@ -94,9 +109,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     /// <summary>Every code, by status.</summary>
     public static IReadOnlyList<ErrorCode> All { get; } =
     [
-        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, NotFound, MethodNotAllowed, RequestTimeout,
-        TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, SessionExists, EventsGone, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
-        UpgradeRequired, TooManyRequests, Internal, StoreUnavailable, Busy, ShuttingDown,
+        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, QuestionNotFound, ResponderNotFound, NotFound, MethodNotAllowed, RequestTimeout,
+        TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, SessionExists, QuestionClosed, AlreadyAnswered, EventsGone, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
+        UpgradeRequired, TooManyRequests, TooManyQuestions, Internal, StoreUnavailable, Busy, ShuttingDown,
     ];
 
     /// <summary>Where the code is described; the member <c>type</c>.</summary>
