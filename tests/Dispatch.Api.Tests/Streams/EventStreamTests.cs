@@ -263,11 +263,11 @@ public sealed class SseReader : IDisposable
 
     private SseReader(HttpClient http, HttpResponseMessage response, StreamReader lines) => (this.http, this.response, this.lines) = (http, response, lines);
 
-    public static async Task<SseReader> OpenAsync(TestBroker broker, string query, string? lastId = null, string? bearer = TestBroker.AdminSecret)
+    public static async Task<SseReader> OpenAsync(TestBroker broker, string query, string? lastId = null, string? bearer = TestBroker.AdminSecret, string path = "/api/v1/events/stream", string agent = "reader")
     {
         var http = new HttpClient { Timeout = TimeSpan.FromSeconds(30) };
-        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(broker.Url, $"/api/v1/events/stream?{query}"));
-        request.Headers.Add("X-Agent-ID", "reader");
+        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(broker.Url, $"{path}?{query}"));
+        request.Headers.Add("X-Agent-ID", agent);
         if (bearer is not null)
             request.Headers.Authorization = new("Bearer", bearer);
         if (lastId is not null)
