@@ -21,6 +21,8 @@ internal static class DispatchCommandLine
         ("events", Events.EventsCommand.Create),
         ("audit", Events.AuditCommand.Create),
         ("token", Tokens.TokenCommand.Create),
+        ("question", Questions.QuestionCommand.Create),
+        ("responder", Questions.ResponderCommand.Create),
         ("webhook", Webhooks.WebhookCommand.Create),
         ("config", Operations.ConfigCommand.Create),
         ("doctor", Doctor.DoctorCommand.Create),

@@ -26,6 +26,7 @@ internal sealed class SubmitCommand
     private readonly Option<string[]> dependsOn = new("--depends-on") { Description = "Id of a task that must complete first; may repeat", HelpName = "ID" };
     private readonly Option<string?> parent = new("--parent") { Description = "Id of the task this one is part of", HelpName = "ID" };
     private readonly Option<string?> key = new("--idempotency-key") { Description = "The same key again is the same task, not another one", HelpName = "KEY" };
+    private readonly Option<bool> confirm = new("--confirm") { Description = "Not before somebody has confirmed it: see dispatch question" };
     private readonly Option<bool> wait = new("--wait") { Description = "Wait for the end; exit 1 when it is not completed" };
     private readonly Option<string?> file = new("--file", "-f") { Description = "Submit every line of FILE, each a task as JSON; - reads standard input", HelpName = "FILE" };
     private readonly Option<string?> keyPrefix = new("--key-prefix") { Description = "With -f: key every line PREFIX:LINE, so that the file can be submitted again safely", HelpName = "PREFIX" };
@@ -42,7 +43,7 @@ internal sealed class SubmitCommand
         Option[] single =
         [
             title, description, scope, require, prefer, labels, owner, priority, context, timeout, maxRetries,
-            runAt, delay, deadline, dependsOn, parent, key,
+            runAt, delay, deadline, dependsOn, parent, key, confirm,
         ];
         var command = new DispatchCommand("submit", "Submit a task, or a file of tasks")
         {
@@ -124,7 +125,7 @@ internal sealed class SubmitCommand
             Labels = Labels.Read(run.Get(labels)) is { Count: > 0 } given ? given : null,
             Owner = run.Get(owner),
             Priority = urgency,
-            Context = run.Get(context) is { } json ? await ReadContextAsync(json, run.Stop) : null,
+            Context = run.Get(context) is { } json ? await JsonOption.ReadObjectAsync(json, "--context", "{\"path\":\"in.png\"}", run.Stop) : null,
             Timeout = run.Get(timeout),
             MaxRetries = run.Get(maxRetries),
             RunAt = run.Get(runAt) ?? (TimeProvider.System.GetUtcNow() + run.Get(delay)),
@@ -132,6 +133,7 @@ internal sealed class SubmitCommand
             DependsOn = NullIfEmpty(run.Get(dependsOn)),
             ParentId = run.Get(parent),
             IdempotencyKey = run.Get(key),
+            Confirm = run.Get(confirm) ? true : null,
         };
     }
 
@@ -163,28 +165,6 @@ internal sealed class SubmitCommand
         }
 
         return summary with { Ended = ended };
-    }
-
-    private static async Task<JsonElement> ReadContextAsync(string given, CancellationToken stop)
-    {
-        var (text, source) = given switch
-        {
-            "@-" => (await Console.In.ReadToEndAsync(stop), "standard input"),
-            ['@', .. var path] => (await File.ReadAllTextAsync(path, stop), path),
-            _ => (given, "--context"),
-        };
-        try
-        {
-            using var document = JsonDocument.Parse(text);
-            if (document.RootElement.ValueKind == JsonValueKind.Object)
-                return document.RootElement.Clone();
-        }
-        catch (JsonException e)
-        {
-            throw CommandException.Usage($"{source} holds no valid JSON: {e.Message}", "Write an object, for example --context '{\"path\":\"in.png\"}'");
-        }
-
-        throw CommandException.Usage($"{source} holds JSON, but no object", "Write an object, for example --context '{\"path\":\"in.png\"}'");
     }
 
     private static string[]? NullIfEmpty(string[]? values) => values is { Length: > 0 } ? values : null;

@@ -59,6 +59,9 @@ public sealed record DispatchTask
     public JsonElement? Result { get; init; }
     public string? Error { get; init; }
     public JsonElement? Estimate { get; init; }
+
+    /// <summary>Whether it had to be confirmed before its first attempt.</summary>
+    public bool Confirm { get; init; }
     public JsonElement? Usage { get; init; }
     public DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset? AssignedAt { get; init; }

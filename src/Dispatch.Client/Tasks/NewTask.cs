@@ -52,6 +52,9 @@ public sealed record NewTask
     public string? IdempotencyKey { get; init; }
     public JsonElement? Estimate { get; init; }
 
+    /// <summary>True: not given out before somebody has confirmed it; a question of type <c>task.confirmation</c> is asked about it.</summary>
+    public bool? Confirm { get; init; }
+
     /// <summary>Members this library does not know. They are sent as they are; the broker refuses those it does not know either.</summary>
     // Not init: the serializer's generated code cannot fill such a member while it constructs.
     [JsonExtensionData]

@@ -41,6 +41,13 @@ namespace Dispatch.Client;
 [JsonSerializable(typeof(WebhookDelivery))]
 [JsonSerializable(typeof(IReadOnlyList<WebhookDelivery>))]
 [JsonSerializable(typeof(RotateBody))]
+[JsonSerializable(typeof(NewQuestion))]
+[JsonSerializable(typeof(Question))]
+[JsonSerializable(typeof(IReadOnlyList<Question>))]
+[JsonSerializable(typeof(AnswerBody))]
+[JsonSerializable(typeof(Responder))]
+[JsonSerializable(typeof(IReadOnlyList<Responder>))]
+[JsonSerializable(typeof(ResponderBody))]
 [JsonSerializable(typeof(Problem))]
 internal sealed partial class WireJson : JsonSerializerContext;
 

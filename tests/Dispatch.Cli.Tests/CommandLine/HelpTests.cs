@@ -42,6 +42,16 @@ public sealed class HelpTests
         token create
         token list
         token revoke
+        question
+        question list
+        question show
+        question answer
+        question ask
+        question withdraw
+        responder
+        responder list
+        responder set
+        responder remove
         webhook
         webhook create
         webhook list
