@@ -124,6 +124,7 @@ internal sealed class Weather
                 RecentKept = random.Pick([3, 20, 20_000]),
                 DueLimit = random.Chance(0.2) ? 1 : 2_000,
                 MatchLimit = random.Chance(0.2) ? 1 : 5_000,
+                TickMs = random.Pick([200L, 5_000]),
             },
             Loop = new SequencerOptions
             {
@@ -132,7 +133,6 @@ internal sealed class Weather
                 BatchEvents = random.Pick([4, 8_192]),
                 ReadyCommands = random.Pick([1, 3]),
                 ReadyEvents = random.Pick([1, 8, 1_024]),
-                TickMs = random.Pick([200L, 5_000]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },
         };

@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
@@ -27,6 +28,7 @@ public sealed class LogChecker
     private readonly Dictionary<string, long> lastTokenEvents = new(StringComparer.Ordinal);
     private readonly SessionRules sessions;
     private readonly PublisherRules publishers;
+    private readonly ConfigRules config;
 
     /// <param name="ownerFilter">Whether only the owner's agents may take a task that names one; null when the log may be of both kinds.</param>
     public LogChecker(FindingList findings, bool? ownerFilter = null)
@@ -36,6 +38,7 @@ public sealed class LogChecker
         sessions = new SessionRules(this);
         publishers = new PublisherRules(this);
         webhooks = new WebhookRules(this);
+        config = new ConfigRules(this);
         tasks = new TaskRules(this, agents, ownerFilter);
     }
 
@@ -88,6 +91,9 @@ public sealed class LogChecker
                 break;
             case WebhookEvent data:
                 webhooks.Check(data);
+                break;
+            case ConfigEvent data:
+                config.Check(data);
                 break;
             default:
                 Find("I-13", $"the type {happened.Type} is not known");

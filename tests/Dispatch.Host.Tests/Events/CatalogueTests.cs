@@ -10,6 +10,7 @@ using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
@@ -61,6 +62,7 @@ public sealed partial class CatalogueTests
         new WebhookSecretRotated(1_795_252_800_000),
         new WebhookUrlSet("https://portal.example.org/hooks/dispatch"),
         new WebhookSecretSet("whsec_..."),
+        new ConfigReloaded(["agents.lease_ms", "logging.level"], ["server.port"]),
         new MessageReceived("msg-1", Json("""{"from":"ada","text":"Hello"}""")),
         new ToolExecutionRequested("run-7", Json("""{"tool":"bash_exec","arguments":{"command":"ls"}}""")),
         new ToolExecuted("run-7-done", Json("""{"tool":"bash_exec","exit_code":0}""")),

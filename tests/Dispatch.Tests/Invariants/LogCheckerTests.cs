@@ -4,6 +4,7 @@ using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
 using Dispatch.Webhooks;
@@ -90,6 +91,9 @@ public sealed class LogCheckerTests
         ["a webhook comes back"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDeleted()).Webhook("h", previous: 0)),
         ["an unknown webhook changes"] = ("I-13", log => log.Add("h", new WebhookUrlSet("https://example.org/"))),
         ["a webhook is disabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDisabled("It fails.")).Add("h", new WebhookDisabled("It fails."))),
+        ["somebody reloads the configuration"] = ("I-13", log => log.Add("config", new ConfigReloaded(["agents.lease_ms"], []), actor: "mallory", previous: 0)),
+        ["a key of the configuration is named twice"] = ("I-13", log => log.Add("config", new ConfigReloaded(["agents.lease_ms"], ["agents.lease_ms"]), previous: 0)),
+        ["a reload has a history"] = ("I-13", log => log.Add("config", new ConfigReloaded([], ["server.port"]), previous: 1)),
         ["a webhook is enabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookEnabled())),
     };
 

@@ -296,7 +296,7 @@ public sealed class SequencerTests : IAsyncDisposable
     [Fact]
     public async Task What_falls_due_is_done_without_a_command_and_not_by_the_tick()
     {
-        await StartAsync(new SequencerOptions { TickMs = 600_000 }, new StateOptions { LeaseMs = 60 });
+        await StartAsync(new SequencerOptions(), new StateOptions { LeaseMs = 60, TickMs = 600_000 });
         var offline = watcher.Until(batch => batch.Batch.Events.Any(happened => happened.Data is AgentOffline));
         await sequencer!.ExecuteAsync(CoreRun.Registration("w", "a")).WaitAsync(Patience);
         await offline.WaitAsync(Patience);
