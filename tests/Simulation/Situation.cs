@@ -116,4 +116,6 @@ internal enum Situation
     TokenRevoked,
     SessionClosed,
     SessionExpired,
+    SettingsChanged,
+    SettingsChangeRefused,
 }

@@ -62,7 +62,15 @@ internal sealed class Weather
 
     public bool PeopleInterfere { get; private init; }
 
+    public bool SettingsChange { get; private init; }
+
     public required StateOptions State { get; init; }
+
+    /// <summary>How long a lease may be at any time of the run.</summary>
+    public long LongestLeaseMs => SettingsChange ? State.LeaseMs * 2 : State.LeaseMs;
+
+    /// <summary>Whether the rule about owners holds for the whole log; null: now it does and now it doesn't.</summary>
+    public bool? OwnerFilter => SettingsChange ? null : State.OwnerFilter;
 
     public required SequencerOptions Loop { get; init; }
 
@@ -135,6 +143,7 @@ internal sealed class Weather
                 ReadyEvents = random.Pick([1, 8, 1_024]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },
+            SettingsChange = random.Chance(0.4),
         };
     }
 

@@ -35,7 +35,7 @@ internal static class ConfigCommand
         {
             Arguments = { file },
             Options = { Configuration.FileOption },
-            Examples = ["dispatch config check", "dispatch config check new.yaml && mv new.yaml /etc/dispatch.yaml"],
+            Examples = ["dispatch config check", "dispatch config check /etc/dispatch.yaml --json"],
         }.Does(run => Task.FromResult(Check(run, run.Arguments.GetValue(file))));
     }
 

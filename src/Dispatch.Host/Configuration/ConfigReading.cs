@@ -42,6 +42,20 @@ internal sealed record ConfigReading(string Finding)
         }
     }
 
+    /// <summary>The file once it is the same before and after the pause: until then somebody is writing it.</summary>
+    public async Task<ConfigReading> SettleAsync(string file, Func<Task> pause, CancellationToken cancel)
+    {
+        var before = this;
+        while (true)
+        {
+            await pause();
+            var after = await TakeAsync(file, cancel);
+            if (after == before)
+                return after;
+            before = after;
+        }
+    }
+
     public bool Equals(ConfigReading? other) => other is not null && string.Equals(Finding, other.Finding, StringComparison.Ordinal);
 
     public override int GetHashCode() => StringComparer.Ordinal.GetHashCode(Finding);

@@ -24,7 +24,7 @@ internal sealed class ConfigWatcher
     private readonly Sequencer sequencer;
     private readonly TimeProvider clock;
     private readonly ILogger<ConfigWatcher> logger;
-    private volatile ConfigStatus status = new(true, 0);
+    private volatile ConfigStatus status = ConfigStatus.Started;
     private TaskCompletionSource asked = NewRequest();
     private ConfigReading? known;
     private DispatchConfig told;
@@ -107,14 +107,7 @@ internal sealed class ConfigWatcher
         if (reading == known && !isAsked && !isOwed)
             return;
 
-        while (true)
-        {
-            await Task.Delay(Settling, clock, stop);
-            var again = await ConfigReading.TakeAsync(file, stop);
-            if (again == reading)
-                break;
-            reading = again;
-        }
+        reading = await reading.SettleAsync(file, () => Task.Delay(Settling, clock, stop), stop);
 
         // A change and its taking back between two looks.
         if (reading == known && !isAsked && !isOwed)
@@ -157,7 +150,9 @@ internal sealed class ConfigWatcher
 
         if (applied.Count == 0 && ConfigKeys.All.All(key => key.IsLive || key.IsSame(wanted, told)))
         {
-            if (!isFirst)
+            if (isFirst)
+                logger.ConfigFollowed(file);
+            else
                 logger.ConfigUnchanged(file);
             return;
         }
@@ -176,8 +171,8 @@ internal sealed class ConfigWatcher
         }
 
         told = wanted;
-        status = status with { NeedRestart = needRestart.Count };
         live.Change(next);
+        status = status with { NeedRestart = needRestart.Count, Reloads = status.Reloads + 1 };
         logger.ConfigReloaded(file, Names(applied));
         if (needRestart.Count > 0)
             logger.ConfigNeedsRestart(Names(needRestart));
@@ -193,7 +188,11 @@ internal sealed class ConfigWatcher
 
 /// <param name="IsValid">Whether a broker would start with the file as it is now.</param>
 /// <param name="NeedRestart">Keys with another value in the file than in force.</param>
-internal sealed record ConfigStatus(bool IsValid, int NeedRestart);
+/// <param name="Reloads">Changes taken over since the start.</param>
+internal sealed record ConfigStatus(bool IsValid, int NeedRestart, int Reloads)
+{
+    public static ConfigStatus Started { get; } = new(true, 0, 0);
+}
 
 internal static partial class ConfigMessages
 {
@@ -214,6 +213,9 @@ internal static partial class ConfigMessages
 
     [LoggerMessage(EventId = 4506, Level = LogLevel.Warning, Message = "{File} was changed, which takes effect when the broker takes writes again: {Reason}")]
     public static partial void ConfigWaits(this ILogger logger, string file, string reason);
+
+    [LoggerMessage(EventId = 4508, Level = LogLevel.Information, Message = "Changes of {File} are followed")]
+    public static partial void ConfigFollowed(this ILogger logger, string file);
 
     [LoggerMessage(EventId = 4507, Level = LogLevel.Warning, Message = "The broker was started without a configuration file that can be read again; nothing was changed")]
     public static partial void NoConfigFile(this ILogger logger);

@@ -42,7 +42,7 @@ public sealed class DispatchMetrics : IDisposable
     private readonly Histogram<double> requestTime;
     private Func<BrokerGauges>? broker;
     private Func<long>? droppedLogLines;
-    private Func<ConfigStatus>? config;
+    private Func<ConfigStatus> config = static () => ConfigStatus.Started;
 
     /// <summary>Makes the instruments.</summary>
     public DispatchMetrics()
@@ -71,8 +71,9 @@ public sealed class DispatchMetrics : IDisposable
         Meter.CreateObservableGauge("dispatch_dead_letters", () => One(Broker?.DeadLetters), description: "Dead letters in the store.");
         Meter.CreateObservableCounter("dispatch_log_lines_dropped_total", () => One(droppedLogLines?.Invoke()), description: "Log lines dropped because the output was not read fast enough.");
 
-        Meter.CreateObservableGauge("dispatch_config_valid", () => One(config is null ? default(long?) : config().IsValid ? 1 : 0), description: "1 while a broker would start with the configuration file as it is, else 0.");
-        Meter.CreateObservableGauge("dispatch_config_needs_restart", () => One((long?)config?.Invoke().NeedRestart), description: "Settings that have another value in the configuration file than in force.");
+        Meter.CreateObservableGauge("dispatch_config_valid", () => config().IsValid ? 1L : 0, description: "1 while a broker would start with the configuration file as it is, else 0.");
+        Meter.CreateObservableGauge("dispatch_config_needs_restart", () => (long)config().NeedRestart, description: "Settings that have another value in the configuration file than in force.");
+        Meter.CreateObservableCounter("dispatch_config_reloads_total", () => (long)config().Reloads, description: "Changes of the configuration file that were taken over.");
 
         ProcessInstruments.AddTo(Meter);
     }
