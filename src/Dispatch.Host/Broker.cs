@@ -41,6 +41,7 @@ public sealed class Broker : IAsyncDisposable
     private readonly IStore store;
     private readonly Sequencer sequencer;
     private readonly Housekeeping housekeeping;
+    private readonly ConfigWatcher? configWatcher;
     private readonly WebhookRunners webhooks;
     private readonly RunningFile runningFile;
     private readonly CancellationTokenSource stopping;
@@ -48,13 +49,14 @@ public sealed class Broker : IAsyncDisposable
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
         RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
+        this.configWatcher = configWatcher;
         this.webhooks = webhooks;
         Connections = connections;
         Reads = reads;
@@ -86,8 +88,9 @@ public sealed class Broker : IAsyncDisposable
 
     /// <summary>Opens the store, loads the state, and listens.</summary>
     /// <param name="logStream">Where log lines go; null: standard output.</param>
+    /// <param name="source">Where the configuration came from, to follow what becomes of it; null: it stays as it is.</param>
     /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
-    public static async Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null)
+    public static async Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null, LoadedConfig? source = null)
     {
         // The store's lock first: of two brokers that start at once on one directory, only the one that has it may make a token.
         var store = OpenStore(config, clock);
@@ -107,6 +110,7 @@ public sealed class Broker : IAsyncDisposable
             });
             app = builder.Build();
 
+            var live = new LiveConfig(config);
             var metrics = app.Services.GetRequiredService<DispatchMetrics>();
             var logs = app.Services.GetRequiredService<ILoggerFactory>();
             var tokens = new TokenDirectory(clock);
@@ -117,7 +121,7 @@ public sealed class Broker : IAsyncDisposable
             var feed = new EventFeed(store);
             var observer = new BrokerWatch(feed, watch, calls, tokens, sessions, metrics, times, logs.CreateLogger<BrokerWatch>());
             sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
-            var housekeeping = new Housekeeping(sequencer, store, config, metrics, clock, logs.CreateLogger<Housekeeping>());
+            var housekeeping = new Housekeeping(sequencer, store, live, metrics, clock, logs.CreateLogger<Housekeeping>());
             var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
             observer.AgentLeft += connections.Forget;
             var webhookTools = new WebhookTools(
@@ -126,23 +130,29 @@ public sealed class Broker : IAsyncDisposable
             var webhooks = new WebhookRunners(webhookTools);
             observer.WebhooksChanged += webhooks.Changed;
 
+            var callers = new CallerDirectory(config.Limits, clock);
+            var configWatcher = source is null ? null : new ConfigWatcher(source, live, sequencer, metrics, clock, logs.CreateLogger<ConfigWatcher>());
+            app.FollowTelemetry(live);
+            app.FollowLimits(live);
+            live.Changed += now => callers.Change(now.Limits);
+
             app.UseRequestIds();
             app.UseAccessLog();
             app.UseProblems();
             app.UseRefusals();
             app.UseHostNames(config.Server);
             app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
-            app.UseCallers(config.Auth, adminToken, tokens, sessions, new CallerDirectory(config.Limits, clock), metrics);
+            app.UseCallers(config.Auth, adminToken, tokens, sessions, callers, metrics);
             app.UseWebSockets();
             app.UseRouting();
             app.UseGuestCheck();
             app.UseQueryCheck();
-            new TaskEndpoints(sequencer, store, config, watch, connections, clock, stopping.Token).Map(app);
-            new AgentEndpoints(sequencer, store, config, connections).Map(app);
-            new ExchangeEndpoint(sequencer, store, config, calls, connections, clock, stopping.Token).Map(app);
+            new TaskEndpoints(sequencer, store, live, watch, connections, clock, stopping.Token).Map(app);
+            new AgentEndpoints(sequencer, store, live, connections).Map(app);
+            new ExchangeEndpoint(sequencer, store, live, calls, connections, clock, stopping.Token).Map(app);
             var events = new EventEndpoints(feed, Space, clock, stopping.Token);
             events.Map(app);
-            new QuestionEndpoints(sequencer, store, feed, events, config, clock, stopping.Token).Map(app);
+            new QuestionEndpoints(sequencer, store, feed, events, live, clock, stopping.Token).Map(app);
             new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
             new PublisherEndpoints(sequencer, store).Map(app);
             new SessionEndpoints(sequencer, sessions, clock).Map(app);
@@ -155,9 +165,10 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, webhooks, connections, watch, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, configWatcher, webhooks, connections, watch, runningFile, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
+            configWatcher?.Start(stopping.Token);
             webhooks.Start(stopping.Token);
             return broker;
         }
@@ -174,6 +185,9 @@ public sealed class Broker : IAsyncDisposable
             throw told ?? failure;
         }
     }
+
+    /// <summary>Looks at the configuration file now, rather than within the second.</summary>
+    public void ReadConfigAgain() => configWatcher?.LookNow();
 
     /// <summary>
     /// Takes no more commands, commits and answers what it has, and closes. Ends within 10 s, also when the store hangs.
@@ -206,7 +220,10 @@ public sealed class Broker : IAsyncDisposable
 
     private async Task CloseStoreAsync()
     {
+        if (configWatcher is not null)
+            await configWatcher.Ended;
         await housekeeping.Ended;
+        housekeeping.Dispose();
         await webhooks.Ended;
         webhooks.Dispose();
         await store.DisposeAsync();
@@ -233,7 +250,7 @@ public sealed class Broker : IAsyncDisposable
         }
     }
 
-    private static StateOptions StateOptionsOf(DispatchConfig config) => new()
+    internal static StateOptions StateOptionsOf(DispatchConfig config) => new()
     {
         LeaseMs = (long)config.Agents.Lease.TotalMilliseconds,
         ReapAfterMs = (long)config.Agents.ReapAfter.TotalMilliseconds,
@@ -243,12 +260,12 @@ public sealed class Broker : IAsyncDisposable
         RetryBaseMs = (long)config.Retry.Base.TotalMilliseconds,
         RetryCapMs = (long)config.Retry.Cap.TotalMilliseconds,
         QuestionTimeoutMs = (long)config.Questions.Timeout.TotalMilliseconds,
+        TickMs = (long)config.Assignment.TickInterval.TotalMilliseconds,
     };
 
     private static SequencerOptions SequencerOptionsOf(DispatchConfig config) => new()
     {
         QueueCapacity = config.Server.QueueCapacity,
-        TickMs = (long)config.Assignment.TickInterval.TotalMilliseconds,
 #if PLANTED_BUGS
         AnswerBeforeCommit = Environment.GetEnvironmentVariable("DISPATCH_TEST_BUG") == "ack-before-commit",
 #endif

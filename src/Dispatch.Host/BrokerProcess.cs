@@ -7,11 +7,13 @@ public static class BrokerProcess
 {
     /// <summary>Runs a broker until it is told to stop; then commits what it has taken, answers, and closes, all within 10 s.</summary>
     /// <param name="config">Every setting, validated.</param>
+    /// <param name="onHangUp">Told what SIGHUP asks for from then on: to read the configuration file again.</param>
     /// <param name="stop">Begins the graceful stop.</param>
     /// <exception cref="BrokerStartException">It can not start: another broker has the store, a port is taken, the store is damaged.</exception>
-    public static async Task RunAsync(LoadedConfig config, CancellationToken stop)
+    public static async Task RunAsync(LoadedConfig config, Action<Action> onHangUp, CancellationToken stop)
     {
-        await using var broker = await Broker.StartAsync(config.Config, TimeProvider.System, stop);
+        await using var broker = await Broker.StartAsync(config.Config, TimeProvider.System, stop, source: config);
+        onHangUp(broker.ReadConfigAgain);
         var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using (stop.UnsafeRegister(static done => ((TaskCompletionSource)done!).TrySetResult(), stopped))
             await Task.WhenAny(stopped.Task, broker.Completion);

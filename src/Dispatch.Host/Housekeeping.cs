@@ -9,25 +9,28 @@ using Microsoft.Extensions.Logging;
 namespace Dispatch.Host;
 
 /// <summary>What the broker does by itself from time to time: removes finished tasks past their retention, refreshes the gauges.</summary>
-internal sealed class Housekeeping
+internal sealed class Housekeeping : IDisposable
 {
     // One sweep looks at so many rows and removes what it finds in one commit: small enough not to be felt.
     private const int Examined = 1_000;
 
     private readonly Sequencer sequencer;
     private readonly IStore store;
-    private readonly RetentionSettings retention;
+    private readonly LiveConfig config;
     private readonly TimeProvider clock;
+    private readonly PeriodicTimer timer;
     private readonly ILogger<Housekeeping> logger;
     private BrokerGauges gauges = new(new long[9], new long[5], 0, 0, 0, 0);
     private long sweptTo;
 
-    public Housekeeping(Sequencer sequencer, IStore store, DispatchConfig config, DispatchMetrics metrics, TimeProvider clock, ILogger<Housekeeping> logger)
+    public Housekeeping(Sequencer sequencer, IStore store, LiveConfig config, DispatchMetrics metrics, TimeProvider clock, ILogger<Housekeeping> logger)
     {
         this.sequencer = sequencer;
         this.store = store;
-        retention = config.Retention;
+        this.config = config;
         this.clock = clock;
+        timer = new PeriodicTimer(config.Current.Retention.Sweep, clock);
+        config.Changed += now => timer.Period = now.Retention.Sweep;
         this.logger = logger;
         metrics.Observe(() => gauges with { QueueDepth = sequencer.QueueDepth, Sequence = sequencer.CommittedSequence });
     }
@@ -36,6 +39,8 @@ internal sealed class Housekeeping
     public Task Ended { get; private set; } = Task.CompletedTask;
 
     public void Start(CancellationToken stop) => Ended = LoopAsync(stop);
+
+    public void Dispose() => timer.Dispose();
 
     /// <summary>Brings the gauges up to date; they stay as they are while the sequencer takes no commands.</summary>
     public async Task RefreshAsync()
@@ -59,7 +64,7 @@ internal sealed class Housekeeping
     /// <summary>One step of the retention sweep; true when there may be more to remove at once.</summary>
     public async Task<bool> SweepOnceAsync(CancellationToken cancel)
     {
-        var before = clock.GetUtcNow().ToUnixTimeMilliseconds() - (long)retention.FinishedTasks.TotalMilliseconds;
+        var before = clock.GetUtcNow().ToUnixTimeMilliseconds() - (long)config.Current.Retention.FinishedTasks.TotalMilliseconds;
         var asOf = sequencer.CommittedSequence;
         var (expired, next) = await store.FindExpiredAsync(sweptTo, before, Examined, cancel);
         if (expired.Count > 0)
@@ -70,7 +75,6 @@ internal sealed class Housekeeping
 
     private async Task LoopAsync(CancellationToken stop)
     {
-        using var timer = new PeriodicTimer(retention.Sweep, clock);
         try
         {
             while (await timer.WaitForNextTickAsync(stop))

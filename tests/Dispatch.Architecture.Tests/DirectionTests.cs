@@ -27,8 +27,9 @@ public sealed class DirectionTests
         ["Webhooks"] = ["Events", "Sequencing"],
         ["Sessions"] = ["Events", "Sequencing"],
         ["Publishing"] = ["Events", "Sequencing"],
-        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions"],
-        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Sequencing"],
+        ["Settings"] = ["Events", "Sequencing"],
+        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];

@@ -67,7 +67,7 @@ internal sealed class Course(Universe universe)
 
         var state = universe.Weather.State;
         var behind = universe.Disk.Events.Count == 0 ? 0 : Math.Max(0, universe.Disk.Events[^1].Timestamp - universe.Now);
-        var bound = state.LeaseMs + state.WakeTimeoutMs + state.RetryCapMs + state.QuestionTimeoutMs + Requester.LongestRunMs + Requester.FarthestMs + behind + 60_000;
+        var bound = universe.Weather.LongestLeaseMs + state.WakeTimeoutMs + state.RetryCapMs + state.QuestionTimeoutMs + Requester.LongestRunMs + Requester.FarthestMs + behind + 60_000;
         var until = universe.Milliseconds + bound;
         var healers = new List<Healer> { new(universe, "healer", null) };
         healers.AddRange(Worker.Owners.Select(owner => new Healer(universe, $"healer-{owner}", owner)));
@@ -92,7 +92,7 @@ internal sealed class Course(Universe universe)
     /// <summary>Nobody calls any more: each lease must run out by itself, with nothing but timers to do it.</summary>
     private async Task CalmAsync()
     {
-        await universe.DelayAsync(universe.Weather.State.LeaseMs + universe.Weather.CommitMs + 1_000);
+        await universe.DelayAsync(universe.Weather.LongestLeaseMs + universe.Weather.CommitMs + 1_000);
         var immortal = universe.Disk.Agents.Values.FirstOrDefault(agent => agent.Status != AgentStatus.Offline);
         if (immortal is not null)
             universe.Fail("I-27", $"Agent {immortal.Id} is {immortal.Status} though nobody has heard of it for more than a lease.");

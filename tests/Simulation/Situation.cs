@@ -116,6 +116,8 @@ internal enum Situation
     TokenRevoked,
     SessionClosed,
     SessionExpired,
+    SettingsChanged,
+    SettingsChangeRefused,
 
     // Questions.
     TaskConfirmed,

@@ -188,14 +188,14 @@ internal sealed class Universe
     /// <summary>The whole store, as the doctor would check it.</summary>
     public async Task CheckStoreAsync()
     {
-        var report = await StoreCheck.RunAsync(new SimStore(Machine, Clock, Dice.Of(Seed, 6)), Weather.State, Weather.State.OwnerFilter, null, CancellationToken.None);
+        var report = await StoreCheck.RunAsync(new SimStore(Machine, Clock, Dice.Of(Seed, 6)), Weather.State, Weather.OwnerFilter, null, CancellationToken.None);
         if (!report.IsSound)
             Fail("store", string.Join("; ", report.Findings.Take(5)));
         if (report.LastSequence != Disk.Sequence)
             Fail("store", $"The check ended at event {report.LastSequence} of {Disk.Sequence}.");
     }
 
-    private LogChecker NewLog() => new(findings, Weather.State.OwnerFilter);
+    private LogChecker NewLog() => new(findings, Weather.OwnerFilter);
 
     private void CheckLog(IReadOnlyList<DispatchEvent> events)
     {

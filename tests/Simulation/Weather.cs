@@ -64,7 +64,15 @@ internal sealed class Weather
 
     public bool TasksAreConfirmed { get; private init; }
 
+    public bool SettingsChange { get; private init; }
+
     public required StateOptions State { get; init; }
+
+    /// <summary>How long a lease may be at any time of the run.</summary>
+    public long LongestLeaseMs => SettingsChange ? State.LeaseMs * 2 : State.LeaseMs;
+
+    /// <summary>Whether the rule about owners holds for the whole log; null: now it does and now it doesn't.</summary>
+    public bool? OwnerFilter => SettingsChange ? null : State.OwnerFilter;
 
     public required SequencerOptions Loop { get; init; }
 
@@ -127,6 +135,7 @@ internal sealed class Weather
                 RecentKept = random.Pick([3, 20, 20_000]),
                 DueLimit = random.Chance(0.2) ? 1 : 2_000,
                 MatchLimit = random.Chance(0.2) ? 1 : 5_000,
+                TickMs = random.Pick([200L, 5_000]),
             },
             Loop = new SequencerOptions
             {
@@ -135,10 +144,10 @@ internal sealed class Weather
                 BatchEvents = random.Pick([4, 8_192]),
                 ReadyCommands = random.Pick([1, 3]),
                 ReadyEvents = random.Pick([1, 8, 1_024]),
-                TickMs = random.Pick([200L, 5_000]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },
             TasksAreConfirmed = Often(),
+            SettingsChange = random.Chance(0.4),
         };
     }
 

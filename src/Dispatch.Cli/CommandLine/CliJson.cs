@@ -15,6 +15,7 @@ namespace Dispatch.Cli.CommandLine;
 [JsonSerializable(typeof(Doctor.FindingsBody))]
 [JsonSerializable(typeof(Workers.WorkerLine))]
 [JsonSerializable(typeof(Operations.VersionBody))]
+[JsonSerializable(typeof(Operations.CheckedBody))]
 [JsonSerializable(typeof(Operations.FrameBody))]
 [JsonSerializable(typeof(Operations.CompletionBody))]
 [JsonSerializable(typeof(Events.AuditBody))]

@@ -20,6 +20,12 @@ internal sealed class Interruption : IDisposable
             Register(PosixSignal.SIGHUP);
     }
 
+    /// <summary>
+    /// What SIGHUP asks for instead of the end, as services have it; null: nothing. With a terminal as its input a process is no service,
+    /// and is told that the terminal was closed.
+    /// </summary>
+    public static Action? OnHangUp { get; set; }
+
     /// <summary>Cancelled by the first signal.</summary>
     public CancellationToken Stop => stop.Token;
 
@@ -33,6 +39,12 @@ internal sealed class Interruption : IDisposable
     private void Register(PosixSignal signal) => registrations.Add(PosixSignalRegistration.Create(signal, context =>
     {
         context.Cancel = true;
+        if (signal == PosixSignal.SIGHUP && OnHangUp is { } act && Console.IsInputRedirected)
+        {
+            act();
+            return;
+        }
+
         if (stop.IsCancellationRequested && signal == PosixSignal.SIGINT)
             Environment.Exit(ExitCode.Interrupted);
         stop.Cancel();

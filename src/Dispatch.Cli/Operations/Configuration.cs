@@ -20,13 +20,14 @@ internal static class Configuration
     /// <param name="overrides">Values of the command line by dotted key.</param>
     /// <param name="consequence">What its faults led to, behind a semicolon.</param>
     /// <param name="next">What to do when it is mended; null: the same again.</param>
+    /// <param name="file">The file; null: that of --config, or where it is looked for.</param>
     /// <exception cref="CommandException">Something in it is wrong; all of it is told.</exception>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    public static LoadedConfig Load(Invocation run, IReadOnlyDictionary<string, string> overrides, string? consequence = null, string? next = null)
+    public static LoadedConfig Load(Invocation run, IReadOnlyDictionary<string, string> overrides, string? consequence = null, string? next = null, string? file = null)
     {
         var outcome = ConfigLoader.Load(new ConfigInputs
         {
-            File = run.Get(FileOption),
+            File = file ?? run.Get(FileOption),
             DataDirectory = run.Get(GlobalOptions.DataDirectory),
             Overrides = overrides,
         });

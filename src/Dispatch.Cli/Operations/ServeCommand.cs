@@ -37,9 +37,12 @@ internal static class ServeCommand
     private static async Task<int> RunAsync(Invocation run, Dictionary<string, string> overrides)
     {
         var config = Configuration.Load(run, overrides, "nothing was started", "Once it is mended, see what is in force with: dispatch config show");
+
+        // It looks by itself once it runs.
+        Interruption.OnHangUp = static () => { };
         try
         {
-            await BrokerProcess.RunAsync(config, run.Stop);
+            await BrokerProcess.RunAsync(config, act => Interruption.OnHangUp = act, run.Stop);
             return ExitCode.Ok;
         }
         catch (BrokerStartException e)

@@ -16,8 +16,7 @@ public sealed class CallerDirectory
     private readonly Lock making = new();
     private readonly TimeProvider time;
     private readonly int capacity;
-    private readonly long perRequest;
-    private readonly long burst;
+    private volatile Allowance allowance;
     private int count;
 
     /// <param name="limits">Rate and burst.</param>
@@ -27,12 +26,11 @@ public sealed class CallerDirectory
     {
         this.time = time;
         this.capacity = capacity;
-        if (limits.RequestsPerSecond > 0)
-        {
-            perRequest = Math.Max(1, time.TimestampFrequency / limits.RequestsPerSecond);
-            burst = perRequest * limits.Burst;
-        }
+        allowance = AllowanceOf(limits);
     }
+
+    /// <summary>Other limits hold from now on; what a caller has used of its burst stays used, as far as the new one goes.</summary>
+    public void Change(LimitSettings limits) => allowance = AllowanceOf(limits);
 
     /// <summary>How many callers are remembered.</summary>
     public int Count => Volatile.Read(ref count);
@@ -44,11 +42,18 @@ public sealed class CallerDirectory
     /// <returns>0, or the whole seconds after which to try again.</returns>
     internal int Take(Entry entry)
     {
-        if (perRequest == 0)
+        Allowance now = allowance;
+        if (now.PerRequest == 0)
             return 0;
 
-        long wait = entry.Rate.Take(time.GetTimestamp(), perRequest, burst);
+        long wait = entry.Rate.Take(time.GetTimestamp(), now.PerRequest, now.Burst);
         return wait == 0 ? 0 : (int)Math.Min(3600, (wait + time.TimestampFrequency - 1) / time.TimestampFrequency);
+    }
+
+    private Allowance AllowanceOf(LimitSettings limits)
+    {
+        long perRequest = limits.RequestsPerSecond == 0 ? 0 : Math.Max(1, time.TimestampFrequency / limits.RequestsPerSecond);
+        return new Allowance(perRequest, perRequest * limits.Burst);
     }
 
     private Entry? Make(string agent)
@@ -91,6 +96,9 @@ public sealed class CallerDirectory
                 return;
         }
     }
+
+    /// <summary>In ticks; see <see cref="CallerRate.Take"/>.</summary>
+    private sealed record Allowance(long PerRequest, long Burst);
 
     /// <summary>One caller.</summary>
     internal sealed class Entry(string agent)

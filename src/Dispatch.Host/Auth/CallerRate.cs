@@ -18,7 +18,8 @@ public struct CallerRate
         while (true)
         {
             long seen = Volatile.Read(ref fullAt);
-            long next = Math.Max(seen, now) + perRequest;
+            // No emptier than empty, which it may have been by a larger burst.
+            long next = Math.Clamp(seen, now, now + burst) + perRequest;
             if (next - now > burst)
                 return next - now - burst;
             if (Interlocked.CompareExchange(ref fullAt, next, seen) == seen)

@@ -11,18 +11,23 @@ internal readonly record struct ConfigFileEntry(string Section, string Name, str
 /// Reads dispatch.yaml: a mapping of sections, each a mapping of keys. Reads the parser's events rather than a document
 /// tree, so that every value keeps its line, a key given twice is seen, and no alias can blow the document up.
 /// </summary>
-internal sealed class ConfigFile(string path, List<ConfigFault> faults)
+internal sealed class ConfigFile(string path, ReadOnlyMemory<byte>? content, List<ConfigFault> faults)
 {
-    private const int LargestFile = 1 << 20;
+    /// <summary>Most bytes it may have.</summary>
+    public const int Largest = 1 << 20;
 
     private readonly List<ConfigFileEntry> entries = [];
     private IParser parser = null!;
+    private bool isRepeatable;
 
     /// <summary>The entries of the file, as far as it can be read; what can't is told in <paramref name="faults"/>.</summary>
-    public static IReadOnlyList<ConfigFileEntry> Read(string path, List<ConfigFault> faults)
+    /// <param name="content">What it holds; null: it is read.</param>
+    /// <param name="isRepeatable">False for a pipe, which gives what it holds once.</param>
+    public static IReadOnlyList<ConfigFileEntry> Read(string path, ReadOnlyMemory<byte>? content, List<ConfigFault> faults, out bool isRepeatable)
     {
-        var file = new ConfigFile(path, faults);
+        var file = new ConfigFile(path, content, faults);
         file.Read();
+        isRepeatable = file.isRepeatable;
         return file.entries;
     }
 
@@ -30,13 +35,15 @@ internal sealed class ConfigFile(string path, List<ConfigFault> faults)
     {
         try
         {
-            if (new FileInfo(path).Length > LargestFile)
+            using Stream stream = content is { } known ? new MemoryStream(known.ToArray(), writable: false) : File.OpenRead(path);
+            isRepeatable = stream.CanSeek;
+            if (isRepeatable && stream.Length > Largest)
             {
-                faults.Add(new ConfigFault(path, null, path, $"the file is larger than {LargestFile} bytes"));
+                faults.Add(new ConfigFault(path, null, path, $"the file is larger than {Largest} bytes"));
                 return;
             }
 
-            using var reader = new StreamReader(path, new UTF8Encoding(false, throwOnInvalidBytes: true));
+            using var reader = new StreamReader(stream, new UTF8Encoding(false, throwOnInvalidBytes: true));
             parser = new Parser(reader);
             parser.Consume<StreamStart>();
             if (parser.Accept<StreamEnd>(out _))

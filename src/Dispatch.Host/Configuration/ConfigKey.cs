@@ -49,6 +49,9 @@ public sealed class ConfigKey
     /// <summary>Whether the value is never shown.</summary>
     public bool IsSecret { get; init; }
 
+    /// <summary>Whether a new value takes effect in a running broker; else at its next start.</summary>
+    public bool IsLive { get; init; }
+
     /// <summary>The long environment variable that every key has.</summary>
     public string LongVariable => $"DISPATCH__{Section.ToUpperInvariant()}__{Name.ToUpperInvariant()}";
 
@@ -62,11 +65,23 @@ public sealed class ConfigKey
     public DispatchConfig? Apply(DispatchConfig config, string? text) =>
         string.IsNullOrEmpty(text) ? clear?.Invoke(config) : apply(config, text);
 
+    /// <summary>Whether two configurations have the same value.</summary>
+    public bool IsSame(DispatchConfig one, DispatchConfig other) => string.Equals(TextOf(one), TextOf(other), StringComparison.Ordinal);
+
+    /// <summary>The configuration with this key's value of another one, which was allowed there.</summary>
+    public DispatchConfig Copy(DispatchConfig from, DispatchConfig to) => Apply(to, TextOf(from))!;
+
     /// <summary>A text given for this key as it may be shown.</summary>
     public string? Show(string? text) => text is null or "" ? text : IsSecret ? "***" : SecretMask.Url(text);
 
+    private string? TextOf(DispatchConfig config) => Value(config) switch
+    {
+        IReadOnlyList<string> items => string.Join(',', items),
+        var value => Convert.ToString(value, CultureInfo.InvariantCulture),
+    };
+
     internal static ConfigKey Number(
-        string path, long least, long most, Func<DispatchConfig, int> get, Func<DispatchConfig, int, DispatchConfig> set, string summary, string? variable = null) =>
+        string path, long least, long most, Func<DispatchConfig, int> get, Func<DispatchConfig, int, DispatchConfig> set, string summary, string? variable = null, bool live = false) =>
         new(
             path,
             $"a whole number from {least} to {most}",
@@ -76,10 +91,11 @@ public sealed class ConfigKey
         {
             Summary = summary,
             Variable = variable,
+            IsLive = live,
         };
 
     internal static ConfigKey Duration(
-        string path, long least, long most, Func<DispatchConfig, TimeSpan> get, Func<DispatchConfig, TimeSpan, DispatchConfig> set, string summary, string? variable = null) =>
+        string path, long least, long most, Func<DispatchConfig, TimeSpan> get, Func<DispatchConfig, TimeSpan, DispatchConfig> set, string summary, string? variable = null, bool live = false) =>
         new(
             path,
             $"a whole number of milliseconds from {least} to {most}",
@@ -89,10 +105,11 @@ public sealed class ConfigKey
         {
             Summary = summary,
             Variable = variable,
+            IsLive = live,
         };
 
     internal static ConfigKey Flag(
-        string path, Func<DispatchConfig, bool> get, Func<DispatchConfig, bool, DispatchConfig> set, string summary, string? variable = null) =>
+        string path, Func<DispatchConfig, bool> get, Func<DispatchConfig, bool, DispatchConfig> set, string summary, string? variable = null, bool live = false) =>
         new(
             path,
             "true or false",
@@ -102,6 +119,7 @@ public sealed class ConfigKey
         {
             Summary = summary,
             Variable = variable,
+            IsLive = live,
         };
 
     internal static ConfigKey Choice<T>(
@@ -111,7 +129,8 @@ public sealed class ConfigKey
         Func<DispatchConfig, T, DispatchConfig> set,
         string summary,
         string? variable = null,
-        Func<DispatchConfig, DispatchConfig>? clear = null) =>
+        Func<DispatchConfig, DispatchConfig>? clear = null,
+        bool live = false) =>
         new(
             path,
             string.Join(", ", choices.Take(choices.Count - 1).Select(choice => choice.Name)) + " or " + choices[^1].Name,
@@ -130,6 +149,7 @@ public sealed class ConfigKey
         {
             Summary = summary,
             Variable = variable,
+            IsLive = live,
         };
 
     internal static ConfigKey Text(

@@ -8,6 +8,9 @@ public sealed record ConfigInputs
     /// <summary>The file named by --config; it must exist. Null: ./dispatch.yaml, else ~/.dispatch/dispatch.yaml, else none.</summary>
     public string? File { get; init; }
 
+    /// <summary>What the file holds, by who has read it already. Null: it is read.</summary>
+    public ReadOnlyMemory<byte>? Content { get; init; }
+
     /// <summary>The directory named by --data-dir: the same as database.url sqlite://DIR/dispatch.db. Null: none named.</summary>
     public string? DataDirectory { get; init; }
 
@@ -41,6 +44,7 @@ public sealed class ConfigLoader
     private readonly List<ConfigFault> faults = [];
     private readonly Dictionary<string, string> sources = new(StringComparer.Ordinal);
     private DispatchConfig config = new();
+    private bool isRepeatable;
 
     private ConfigLoader(ConfigInputs inputs) => this.inputs = inputs;
 
@@ -61,7 +65,7 @@ public sealed class ConfigLoader
             return new ConfigOutcome.Faulty(loader.faults);
 
         loader.MakeDatabaseAbsolute();
-        return new ConfigOutcome.Loaded(new LoadedConfig(loader.config, loader.sources, file));
+        return new ConfigOutcome.Loaded(new LoadedConfig(loader.config, loader.sources, file) { Inputs = inputs, IsRepeatable = loader.isRepeatable });
     }
 
     private string? FindFile()
@@ -79,7 +83,7 @@ public sealed class ConfigLoader
 
     private void ReadFile(string file)
     {
-        foreach (ConfigFileEntry entry in ConfigFile.Read(file, faults))
+        foreach (ConfigFileEntry entry in ConfigFile.Read(file, inputs.Content, faults, out isRepeatable))
         {
             string source = $"{file}:{entry.Line}";
             if (entry.Section.Length == 0)

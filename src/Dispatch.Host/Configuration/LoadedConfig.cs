@@ -25,6 +25,12 @@ public sealed record LoadedConfig(DispatchConfig Config, IReadOnlyDictionary<str
     private static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
+    /// <summary>What it was made of.</summary>
+    public ConfigInputs Inputs { get; init; } = new() { Environment = new Dictionary<string, string>() };
+
+    /// <summary>Whether there is a file and it can be read again; a pipe can't.</summary>
+    public bool IsRepeatable { get; init; }
+
     /// <summary>Where a key's value came from.</summary>
     public string SourceOf(ConfigKey key) => Sources.GetValueOrDefault(key.Path, "default");
 

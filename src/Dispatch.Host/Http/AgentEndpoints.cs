@@ -10,7 +10,7 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>The routes below /api/v1/agents, the exchange aside.</summary>
-internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, DispatchConfig config, WorkConnections connections)
+internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, LiveConfig config, WorkConnections connections)
 {
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -52,7 +52,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
         var id = OwnId(http, "registered");
         RegisterAgent command;
         using (var body = await JsonBody.ReadAsync(http))
-            command = AgentReader.Read(body, id, config.Assignment.MaxConcurrentPerAgent) with { Caller = http.Caller().Agent, ByAdmin = http.Caller().IsAdmin };
+            command = AgentReader.Read(body, id, config.Current.Assignment.MaxConcurrentPerAgent) with { Caller = http.Caller().Agent, ByAdmin = http.Caller().IsAdmin };
         var view = await sequencer.ExecuteAsync(command);
         await http.WriteJsonAsync(view.IsNew ? StatusCodes.Status201Created : StatusCodes.Status200OK, view, AgentWriter.Write);
     }
@@ -60,7 +60,7 @@ internal sealed class AgentEndpoints(Sequencer sequencer, IStore store, Dispatch
     private async Task GetAsync(HttpContext http)
     {
         var id = http.PathAgent();
-        if (!http.Caller().IsAdmin && config.Auth.EffectiveVisibility == Visibility.Own && http.Caller().Agent != id)
+        if (!http.Caller().IsAdmin && config.Current.Auth.EffectiveVisibility == Visibility.Own && http.Caller().Agent != id)
             throw NotFound(id);
         var view = await sequencer.ExecuteAsync(new FindAgent(id) { Caller = http.Caller().Agent }) ?? throw NotFound(id);
         await http.WriteJsonAsync(StatusCodes.Status200OK, view, AgentWriter.Write);

@@ -12,7 +12,7 @@ namespace Dispatch.Host.Http;
 
 /// <summary>The work exchange: reports in, assignments out, one round trip, waiting when there is nothing.</summary>
 internal sealed class ExchangeEndpoint(
-    Sequencer sequencer, IStore store, DispatchConfig config, AgentCalls calls, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
+    Sequencer sequencer, IStore store, LiveConfig config, AgentCalls calls, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
 {
     public const int MaxTasks = 1_000;
     public const int MaxReports = 1_000;
@@ -22,10 +22,7 @@ internal sealed class ExchangeEndpoint(
     private static readonly MemberNames Known = new("reports", "holding", "status");
     private static readonly string[] Verdicts = ["accepted", "unchanged", "stale", "stale", "unknown"];
 
-    private readonly TaskSight sight = new(config.Auth.EffectiveVisibility);
-
-    // A worker that waits here is alive: its lease is renewed well before it runs out.
-    private readonly TimeSpan renewal = config.Agents.Lease / 3;
+    private readonly TaskSight sight = new(config.Current.Auth.EffectiveVisibility);
 
     public void Map(IEndpointRouteBuilder routes) => routes.MapPost("/api/v1/agents/{id}/work", ExchangeAsync).Takes("max", "wait_ms");
 
@@ -53,6 +50,8 @@ internal sealed class ExchangeEndpoint(
             if (left <= TimeSpan.Zero)
                 break;
 
+            // A worker that waits here is alive: its lease is renewed well before it runs out.
+            var renewal = TimeSpan.FromMilliseconds(outcome.LeaseMs) / 3;
             await call.WaitAsync(left < renewal ? left : renewal, clock, http.RequestAborted, stopping);
             if (stopping.IsCancellationRequested)
                 break;

@@ -14,7 +14,7 @@ namespace Dispatch.Host.Http;
 
 /// <summary>The routes below /api/v1/tasks.</summary>
 internal sealed class TaskEndpoints(
-    Sequencer sequencer, IStore store, DispatchConfig config, TaskWatch watch, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
+    Sequencer sequencer, IStore store, LiveConfig config, TaskWatch watch, WorkConnections connections, TimeProvider clock, CancellationToken stopping)
 {
     private const int MaxWaitMs = 60_000;
     private const int MaxHistory = 10_000;
@@ -22,8 +22,7 @@ internal sealed class TaskEndpoints(
     // Facts go out of date only when more than a window's worth of tasks ends between a read and its decision.
     private const int FactReads = 10;
 
-    private readonly TaskSight sight = new(config.Auth.EffectiveVisibility);
-    private readonly long defaultTimeoutMs = (long)config.Assignment.DefaultTimeout.TotalMilliseconds;
+    private readonly TaskSight sight = new(config.Current.Auth.EffectiveVisibility);
 
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -51,7 +50,7 @@ internal sealed class TaskEndpoints(
             if (!body.HasRoot)
                 throw JsonBody.Refuse("The body is empty; send a task, or an array of tasks.");
             isArray = body.Root.ValueKind == JsonValueKind.Array;
-            tasks = TaskReader.Read(body.Root, caller.Agent, defaultTimeoutMs, clock.GetUtcNow().ToUnixTimeMilliseconds());
+            tasks = TaskReader.Read(body.Root, caller.Agent, (long)config.Current.Assignment.DefaultTimeout.TotalMilliseconds, clock.GetUtcNow().ToUnixTimeMilliseconds());
         }
 
         var (ids, keys) = References(tasks, caller.Agent);
@@ -223,8 +222,9 @@ internal sealed class TaskEndpoints(
             {
                 before = await FindAsync(http, id);
                 context = MergePatch.Apply(before.Spec.Context, wanted.Context);
-                if (context.Length > config.Limits.BodyBytes)
-                    throw Refuse(ErrorCode.Validation, $"the merged context would be {context.Length} bytes; at most {config.Limits.BodyBytes} are allowed", 0, "context", isArray: false);
+                var most = config.Current.Limits.BodyBytes;
+                if (context.Length > most)
+                    throw Refuse(ErrorCode.Validation, $"the merged context would be {context.Length} bytes; at most {most} are allowed", 0, "context", isArray: false);
             }
 
             var outcome = await sequencer.ExecuteAsync(new PatchTask(id, wanted.Priority, context, before) { Caller = caller.Agent, ByAdmin = caller.IsAdmin });

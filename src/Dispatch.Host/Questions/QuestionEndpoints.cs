@@ -18,7 +18,7 @@ namespace Dispatch.Host.Questions;
 /// question nor may answer it learns nothing of it.
 /// </summary>
 internal sealed class QuestionEndpoints(
-    Sequencer sequencer, IStore store, EventFeed feed, EventEndpoints streams, DispatchConfig config, TimeProvider clock, CancellationToken stopping)
+    Sequencer sequencer, IStore store, EventFeed feed, EventEndpoints streams, LiveConfig config, TimeProvider clock, CancellationToken stopping)
 {
     private const int MaxWaitMs = 60_000;
     private const int MaxLimit = 1_000;
@@ -46,7 +46,7 @@ internal sealed class QuestionEndpoints(
         var caller = http.Caller();
         AskQuestion command;
         using (var body = await JsonBody.ReadAsync(http))
-            command = QuestionRequest.ReadQuestion(body, (long)config.Questions.Timeout.TotalMilliseconds);
+            command = QuestionRequest.ReadQuestion(body, (long)config.Current.Questions.Timeout.TotalMilliseconds);
         switch (await sequencer.ExecuteAsync(command with { Caller = caller.Agent, ByAdmin = caller.IsAdmin }))
         {
             case AskOutcome.Asked asked:

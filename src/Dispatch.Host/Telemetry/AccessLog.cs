@@ -13,9 +13,11 @@ public sealed class AccessLog(LogOutput output, LoggingSettings settings, TimePr
 {
     private const int LongestPath = 512;
 
-    // "off" is silence.
-    private readonly AccessLogging mode = settings.Level == LogLevel.None ? AccessLogging.Off : settings.Access;
+    private volatile AccessLogging mode = ModeOf(settings);
     private readonly bool isJson = settings.Format == LogFormat.Json;
+
+    /// <summary>From now on by other settings; the format stays.</summary>
+    public void Change(LoggingSettings changed) => mode = ModeOf(changed);
 
     /// <summary>Writes the line of a request, when it is asked for.</summary>
     public void Write(HttpContext context, TimeSpan elapsed)
@@ -32,6 +34,9 @@ public sealed class AccessLog(LogOutput output, LoggingSettings settings, TimePr
         output.TryWrite(line.Bytes);
         line.End();
     }
+
+    // "off" is silence.
+    private static AccessLogging ModeOf(LoggingSettings settings) => settings.Level == LogLevel.None ? AccessLogging.Off : settings.Access;
 
     private void WriteJson(LogLine line, HttpContext context, int status, TimeSpan elapsed)
     {

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Dispatch.Agents;
+using Dispatch.Host.Configuration;
 using Dispatch.Tasks;
 using Microsoft.AspNetCore.Http;
 
@@ -41,6 +42,7 @@ public sealed class DispatchMetrics : IDisposable
     private readonly Histogram<double> requestTime;
     private Func<BrokerGauges>? broker;
     private Func<long>? droppedLogLines;
+    private Func<ConfigStatus> config = static () => ConfigStatus.Started;
 
     /// <summary>Makes the instruments.</summary>
     public DispatchMetrics()
@@ -68,6 +70,10 @@ public sealed class DispatchMetrics : IDisposable
         Meter.CreateObservableGauge("dispatch_log_sequence", () => One(Broker?.Sequence), description: "Last sequence number of the event log.");
         Meter.CreateObservableGauge("dispatch_dead_letters", () => One(Broker?.DeadLetters), description: "Dead letters in the store.");
         Meter.CreateObservableCounter("dispatch_log_lines_dropped_total", () => One(droppedLogLines?.Invoke()), description: "Log lines dropped because the output was not read fast enough.");
+
+        Meter.CreateObservableGauge("dispatch_config_valid", () => config().IsValid ? 1L : 0, description: "1 while a broker would start with the configuration file as it is, else 0.");
+        Meter.CreateObservableGauge("dispatch_config_needs_restart", () => (long)config().NeedRestart, description: "Settings that have another value in the configuration file than in force.");
+        Meter.CreateObservableCounter("dispatch_config_reloads_total", () => (long)config().Reloads, description: "Changes of the configuration file that were taken over.");
 
         ProcessInstruments.AddTo(Meter);
     }
@@ -129,6 +135,8 @@ public sealed class DispatchMetrics : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Meter.Dispose();
+
+    internal void ObserveConfig(Func<ConfigStatus> status) => config = status;
 
     internal void ObserveDroppedLogLines(Func<long> dropped) => droppedLogLines = dropped;
 

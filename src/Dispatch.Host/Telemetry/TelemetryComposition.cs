@@ -45,6 +45,18 @@ public static class TelemetryComposition
         builder.Logging.Services.AddSingleton<ILoggerProvider>(provider => provider.GetRequiredService<JsonLineLoggerProvider>());
     }
 
+    /// <summary>Level and access log go by the settings in force.</summary>
+    internal static void FollowTelemetry(this IApplicationBuilder app, LiveConfig config)
+    {
+        var log = app.ApplicationServices.GetRequiredService<JsonLineLoggerProvider>();
+        var access = app.ApplicationServices.GetRequiredService<AccessLog>();
+        config.Changed += now =>
+        {
+            log.Level = now.Logging.Level;
+            access.Change(now.Logging);
+        };
+    }
+
     /// <summary>Maps GET /metrics. Measurements count from this call on.</summary>
     public static IEndpointConventionBuilder MapMetrics(this IEndpointRouteBuilder app)
     {

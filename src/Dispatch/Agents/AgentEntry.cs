@@ -30,6 +30,9 @@ public sealed class AgentEntry
 
     public long LastSeenAt { get; internal set; }
 
+    /// <summary>How long the last sign of life is good for: it was told, so it stands when the setting changes.</summary>
+    internal long LeaseMs { get; set; }
+
     internal LeaseTimer Lease { get; }
 
     internal WakeTimer WakeTimer { get; }
@@ -93,5 +96,8 @@ internal sealed class LeaseTimer(AgentEntry entry) : DueTimer
 
 internal sealed class WakeTimer(AgentEntry entry) : DueTimer
 {
+    /// <summary>How long it was given.</summary>
+    public long AllowedMs { get; set; }
+
     public override void Fire(State state, Decision decision) => Presence.WakeDue(state, decision, entry);
 }

@@ -36,6 +36,7 @@ public sealed class AgentTable
     internal void Seen(AgentEntry entry)
     {
         entry.SeenAt = state.Elapsed;
+        entry.LeaseMs = state.Options.LeaseMs;
         entry.LastSeenAt = state.Now;
         if (!state.IsLive)
             return;

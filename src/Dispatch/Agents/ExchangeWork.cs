@@ -8,8 +8,9 @@ namespace Dispatch.Agents;
 /// <param name="Revoked">Attempts that are no longer wanted.</param>
 /// <param name="Wake">The agent sleeps and is asked to wake.</param>
 /// <param name="LeaseExpiresAt">Unix milliseconds.</param>
+/// <param name="LeaseMs">The whole lease.</param>
 public sealed record ExchangeOutcome(
-    ReportVerdict[] Reports, IReadOnlyList<GrantedTask> Tasks, IReadOnlyList<Revocation> Revoked, bool Wake, long LeaseExpiresAt);
+    ReportVerdict[] Reports, IReadOnlyList<GrantedTask> Tasks, IReadOnlyList<Revocation> Revoked, bool Wake, long LeaseExpiresAt, long LeaseMs);
 
 /// <summary>
 /// A worker's round trip: reports in, assignments out, in one commit. Reports are applied before new work is looked for.
@@ -31,7 +32,7 @@ public sealed record ExchangeWork(
         var verdicts = Reports.Count == 0 ? [] : new ReportVerdict[Reports.Count];
         for (var i = 0; i < verdicts.Length; i++)
             verdicts[i] = Reporting.Take(state, decision, state.Tasks.Find(Reports[i].Task), Reports[i], Id, byAdmin: false);
-        return new ExchangeOutcome(verdicts, [], [], false, 0);
+        return new ExchangeOutcome(verdicts, [], [], false, 0, 0);
     }
 
     public override ExchangeOutcome? Conclude(State state, Decision decision, ExchangeOutcome? outcome)
@@ -51,7 +52,7 @@ public sealed record ExchangeWork(
             tasks.Add(new GrantedTask(entry.Task, entry.Spec));
         }
 
-        return outcome with { Tasks = tasks, Revoked = Revoked(state, agent), Wake = agent.IsWaking, LeaseExpiresAt = state.Now + state.Options.LeaseMs };
+        return outcome with { Tasks = tasks, Revoked = Revoked(state, agent), Wake = agent.IsWaking, LeaseExpiresAt = state.Now + agent.LeaseMs, LeaseMs = agent.LeaseMs };
     }
 
     // What it says it has it was sent, also by a broker that has been restarted since and does not know: it is not sent again.

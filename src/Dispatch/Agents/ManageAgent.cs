@@ -99,7 +99,7 @@ public sealed record Heartbeat(string Id, AgentStatus? Status) : Command<Heartbe
         Presence.SignOfLife(state, decision, entry, Status);
         var revoked = entry.Revocations.ToArray();
         entry.Revocations.Clear();
-        return new HeartbeatOutcome(AgentView.Of(entry), state.Now + state.Options.LeaseMs, entry.IsWaking, revoked);
+        return new HeartbeatOutcome(AgentView.Of(entry), state.Now + entry.LeaseMs, entry.IsWaking, revoked);
     }
 }
 
@@ -125,7 +125,7 @@ public sealed record ListHeld(string Id) : Command<HeldTasks?>
     public override HeldTasks? Decide(State state, Decision decision) => state.Agents.Find(Id) is { } entry
         ? new HeldTasks(
             Presence.InOrder(entry).Select(held => new GrantedTask(held.Task, held.Spec)).ToArray(),
-            state.Now + state.Options.LeaseMs - (state.Elapsed - entry.SeenAt))
+            state.Now + entry.LeaseMs - (state.Elapsed - entry.SeenAt))
         : null;
 }
 

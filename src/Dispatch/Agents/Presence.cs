@@ -30,7 +30,7 @@ internal static class Presence
 
     /// <summary>How long until the next look: the rest of the lease, or of the time until an offline agent is forgotten.</summary>
     public static long CheckAfter(State state, AgentEntry entry) =>
-        entry.Agent.Status == AgentStatus.Offline ? state.Options.ReapAfterMs : state.Options.LeaseMs;
+        entry.Agent.Status == AgentStatus.Offline ? state.Options.ReapAfterMs : entry.LeaseMs;
 
     public static void LeaseDue(State state, Decision decision, AgentEntry entry)
     {
@@ -72,7 +72,8 @@ internal static class Presence
             return;
         agent.IsWaking = true;
         decision.Raise(agent.Agent, new AgentWakeRequested(task.Task.Id));
-        state.Due.Arm(agent.WakeTimer, state.Elapsed + state.Options.WakeTimeoutMs);
+        agent.WakeTimer.AllowedMs = state.Options.WakeTimeoutMs;
+        state.Due.Arm(agent.WakeTimer, state.Elapsed + agent.WakeTimer.AllowedMs);
     }
 
     public static void WakeDue(State state, Decision decision, AgentEntry entry)
@@ -80,7 +81,7 @@ internal static class Presence
         if (!entry.IsWaking)
             return;
         entry.IsWaking = false;
-        decision.Raise(entry.Agent, new AgentWakeFailed(state.Options.WakeTimeoutMs));
+        decision.Raise(entry.Agent, new AgentWakeFailed(entry.WakeTimer.AllowedMs));
         entry.Unwakeable = true;
         FreeReserved(state, entry);
     }
@@ -107,6 +108,32 @@ internal static class Presence
         }
 
         state.Matcher.Refresh(entry);
+    }
+
+    /// <summary>Who is offline already is forgotten after the new time. Leases and wake-ups that were granted run as they were.</summary>
+    public static void ReapAfterChanged(State state, long before)
+    {
+        foreach (var entry in state.Agents.All)
+        {
+            if (entry.Agent.Status == AgentStatus.Offline)
+                state.Due.Arm(entry.Lease, entry.Lease.Due - before + state.Options.ReapAfterMs);
+        }
+    }
+
+    /// <summary>A task kept for a sleeping agent that may not have it any more waits for another.</summary>
+    public static void OwnerFilterChanged(State state)
+    {
+        foreach (var entry in state.Agents.All)
+        {
+            foreach (var task in entry.Reserved.Where(task => !Matching.Matcher.CanDo(state, task.Task.Needs, entry)).ToList())
+            {
+                entry.Reserved.Remove(task);
+                task.Waking = null;
+                state.Tasks.Rejoin(task, arrived: true);
+            }
+
+            state.Matcher.Refresh(entry);
+        }
     }
 
     private static void Wake(State state, Decision decision, AgentEntry entry)

@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
@@ -29,6 +30,7 @@ public sealed class LogChecker
     private readonly SessionRules sessions;
     private readonly PublisherRules publishers;
     private readonly QuestionRules questions;
+    private readonly ConfigRules config;
 
     /// <param name="ownerFilter">Whether only the owner's agents may take a task that names one; null when the log may be of both kinds.</param>
     public LogChecker(FindingList findings, bool? ownerFilter = null)
@@ -38,6 +40,7 @@ public sealed class LogChecker
         sessions = new SessionRules(this);
         publishers = new PublisherRules(this);
         webhooks = new WebhookRules(this);
+        config = new ConfigRules(this);
         tasks = new TaskRules(this, agents, ownerFilter);
         questions = new QuestionRules(this, tasks);
     }
@@ -97,6 +100,9 @@ public sealed class LogChecker
                 break;
             case ResponderEvent data:
                 questions.Check(data);
+                break;
+            case ConfigEvent data:
+                config.Check(data);
                 break;
             default:
                 Find("I-13", $"the type {happened.Type} is not known");

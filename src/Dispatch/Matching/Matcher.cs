@@ -121,6 +121,17 @@ public sealed class Matcher
             freed.Add(agent);
     }
 
+    /// <summary>Who may have which task, or which is the most urgent, follows from other settings: everything that waits is looked at again.</summary>
+    internal void SettingsChanged()
+    {
+        version++;
+        foreach (var line in lines.Values)
+        {
+            line.Reorder(AgingMs);
+            Touch(line);
+        }
+    }
+
     /// <param name="arrived">True when the task has not been told why it waits: new, or back after an attempt.</param>
     internal void Enqueue(TaskEntry entry, bool arrived)
     {

@@ -57,6 +57,15 @@ internal sealed class WaitingLine(int id, Requirement needs, string? avoid)
         returned.Enqueue(new Slot(entry, entry.Ticket), (entry.QueueKey(agingMs), entry.Task.Number));
     }
 
+    /// <summary>Those in the middle are ordered anew; a row is in order by any measure of aging.</summary>
+    public void Reorder(long agingMs)
+    {
+        var live = returned.UnorderedItems.Select(slot => slot.Element).Where(slot => slot.IsLive).ToArray();
+        returned.Clear();
+        foreach (var slot in live)
+            returned.Enqueue(slot, (slot.Entry.QueueKey(agingMs), slot.Entry.Task.Number));
+    }
+
     public void Remove(TaskEntry entry)
     {
         entry.Line = null;

@@ -70,7 +70,7 @@ public sealed class Core
             answer.Conclude(State, decision);
 
         var (events, called) = decision.Take();
-        var closed = new ClosedBatch(State.TakeBatch(events), open.ConvertAll(pair => pair.Answer), Calls(events, called));
+        var closed = new ClosedBatch(State.TakeBatch(events), open.ConvertAll(pair => pair.Answer), Calls(events, called)) { Settings = State.Options };
         open = [];
         return closed;
     }
@@ -104,4 +104,8 @@ public sealed class Core
 
 /// <param name="Answers">To be delivered after the commit, in order.</param>
 /// <param name="Called">Agents whose waiting exchange should answer.</param>
-public sealed record ClosedBatch(Batch Batch, IReadOnlyList<Answer> Answers, IReadOnlyCollection<string> Called);
+public sealed record ClosedBatch(Batch Batch, IReadOnlyList<Answer> Answers, IReadOnlyCollection<string> Called)
+{
+    /// <summary>Those in force at its end.</summary>
+    public required StateOptions Settings { get; init; }
+}

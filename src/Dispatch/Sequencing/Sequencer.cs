@@ -21,9 +21,6 @@ public sealed record SequencerOptions
 
     public int ReadyEvents { get; init; } = 1_024;
 
-    /// <summary>The longest pause between two looks at the clock, a safety net: timers wake the loop by themselves. Milliseconds.</summary>
-    public long TickMs { get; init; } = 5_000;
-
     /// <summary>The writer's epoch; single-node stores ignore it.</summary>
     public long Epoch { get; init; }
 
@@ -76,7 +73,6 @@ public interface ISequencerObserver
 public sealed class Sequencer
 {
     private readonly IStore store;
-    private readonly StateOptions stateOptions;
     private readonly SequencerOptions options;
     private readonly TimeProvider clock;
     private readonly Random random;
@@ -86,6 +82,8 @@ public sealed class Sequencer
     private readonly CancellationTokenSource abort = new();
     private readonly long startedAt;
 
+    // As of the last commit: what a state that has to be loaded again goes by.
+    private StateOptions stateOptions;
     private Core? core;
     private Task loop = Task.CompletedTask;
     private ClosedBatch? inFlight;
@@ -279,6 +277,7 @@ public sealed class Sequencer
                 return failure;
             }
 
+            stateOptions = closed.Settings;
             Volatile.Write(ref committedSequence, closed.Batch.LastSequence);
         }
 
@@ -351,7 +350,7 @@ public sealed class Sequencer
     private async Task PauseAsync(ChannelReader<(Command, Answer)> reader)
     {
         var untilDue = Math.Min(core!.NextDue - Elapsed, core.NextWallDue - Now);
-        var pause = TimeSpan.FromMilliseconds(Math.Clamp(untilDue, 1, options.TickMs));
+        var pause = TimeSpan.FromMilliseconds(Math.Clamp(untilDue, 1, core.State.Options.TickMs));
         var arrival = MoreAsync(reader);
         if (arrival.IsCompleted)
             return;

@@ -4,6 +4,7 @@ using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
@@ -28,6 +29,9 @@ public sealed record StateOptions
 
     /// <summary>How long a task waits to be confirmed.</summary>
     public long QuestionTimeoutMs { get; init; } = 86_400_000;
+
+    /// <summary>The longest pause between two looks at the clock, a safety net: timers wake the loop by themselves.</summary>
+    public long TickMs { get; init; } = 5_000;
 
     /// <summary>Specs of waiting tasks kept in memory, in bytes; past it they are read from the store when a worker takes them.</summary>
     public long SpecBudget { get; init; } = 64L << 20;
@@ -55,7 +59,7 @@ public sealed class State
 {
     private static readonly Dictionary<string, EventKind> KindsByName =
         TaskEvent.Kinds.Concat(AgentEvent.Kinds).Concat(SessionEvent.Kinds).Concat(PublisherEvent.Kinds).Concat(OutsideEvent.Kinds).Concat(WebhookEvent.Kinds)
-            .Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+            .Concat(ConfigEvent.Kinds).Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
 
     private HashChain chain = new(HashChain.Start);
 
@@ -75,7 +79,7 @@ public sealed class State
     /// <summary>The whole catalogue.</summary>
     public static IReadOnlyCollection<EventKind> EventKinds => KindsByName.Values;
 
-    public StateOptions Options { get; }
+    public StateOptions Options { get; private set; }
 
     public bool IsLive { get; }
 
@@ -144,7 +148,22 @@ public sealed class State
         Elapsed = Math.Max(Elapsed, elapsed);
     }
 
-    /// <summary>The only code that changes state; the same live and on replay.</summary>
+    /// <summary>
+    /// Decides by other settings from now on. Like the clocks they are no part of what is folded: events carry what they led to.
+    /// </summary>
+    internal void Change(StateOptions options)
+    {
+        var before = Options;
+        Options = options;
+        if (options.ReapAfterMs != before.ReapAfterMs)
+            Presence.ReapAfterChanged(this, before.ReapAfterMs);
+        if (options.OwnerFilter != before.OwnerFilter)
+            Presence.OwnerFilterChanged(this);
+        if (options.OwnerFilter != before.OwnerFilter || options.AgingMs != before.AgingMs)
+            Matcher.SettingsChanged();
+    }
+
+    /// <summary>The only code that changes what is folded; the same live and on replay.</summary>
     public void Apply(DispatchEvent happened)
     {
         Sequence = happened.Sequence;
@@ -178,6 +197,8 @@ public sealed class State
                 break;
             case ResponderEvent data:
                 Questions.Apply(happened, data);
+                break;
+            case ConfigEvent:
                 break;
             default:
                 throw new InvalidOperationException($"No table takes {happened.Type} events.");

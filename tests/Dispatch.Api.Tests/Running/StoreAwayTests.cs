@@ -46,6 +46,28 @@ public sealed partial class StoreAwayTests
         Assert.Contains((await waiting).Status, (int[])[200, 503]);
     }
 
+    [Fact]
+    public async Task A_change_of_the_configuration_waits_for_the_store_and_is_told_once()
+    {
+        using var directory = new TemporaryDirectory();
+        var file = Path.Combine(directory.Path, "dispatch.yaml");
+        File.WriteAllText(file, "assignment: { default_timeout_ms: 1000 }\n");
+        await using var broker = await TestBroker.StartFromFileAsync(file, directory.Path);
+        broker.MayLogErrors = true;
+        var alice = broker.As("alice");
+
+        using (ForeignLock.Take(Path.Combine(directory.Path, "dispatch.db")))
+        {
+            File.WriteAllText(file, "assignment: { default_timeout_ms: 2000 }\n");
+            await Eventually.HoldsAsync(() => broker.Log.Contains("takes effect when the broker takes writes again", StringComparison.Ordinal), "it is told that the change waits");
+        }
+
+        await Eventually.HoldsAsync(() => broker.Log.Contains("in force now: assignment.default_timeout_ms", StringComparison.Ordinal), "the change is taken over");
+        Assert.Equal(2000, (await alice.SubmitAsync(new { title = "x" })).Number("timeout_ms"));
+        Assert.Single((await broker.Admin.GetAsync("/api/v1/events?type=config.reloaded")).Expect(200).Items("events"));
+        Assert.Single(broker.Log.Split('\n'), line => line.Contains("takes writes again", StringComparison.Ordinal));
+    }
+
     private static async Task<(int Status, JsonElement Json)> ReadyAsync(TestBroker broker)
     {
         using var http = new HttpClient();
@@ -57,13 +79,14 @@ public sealed partial class StoreAwayTests
     {
         private readonly nint connection;
 
+        static ForeignLock() => NativeLibrary.SetDllImportResolver(typeof(ForeignLock).Assembly, static (name, assembly, search) => name == "sqlite3"
+            ? NativeLibrary.Load(OperatingSystem.IsWindows() ? "winsqlite3" : OperatingSystem.IsMacOS() ? "libsqlite3.dylib" : "libsqlite3.so.0", assembly, search)
+            : 0);
+
         private ForeignLock(nint connection) => this.connection = connection;
 
         public static ForeignLock Take(string database)
         {
-            NativeLibrary.SetDllImportResolver(typeof(ForeignLock).Assembly, static (name, assembly, search) => name == "sqlite3"
-                ? NativeLibrary.Load(OperatingSystem.IsWindows() ? "winsqlite3" : OperatingSystem.IsMacOS() ? "libsqlite3.dylib" : "libsqlite3.so.0", assembly, search)
-                : 0);
             Assert.Equal(0, Open(database, out var connection));
             Assert.Equal(0, Execute(connection, "PRAGMA busy_timeout = 10000", 0, 0, 0));
             return Execute(connection, "BEGIN IMMEDIATE", 0, 0, 0) == 0 ? new ForeignLock(connection) : throw new XunitException("The lock can't be had.");

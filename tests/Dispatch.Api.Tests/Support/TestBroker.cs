@@ -15,10 +15,12 @@ public sealed class TestBroker : IAsyncDisposable
     private readonly TimeProvider clock;
     private readonly LogCapture log = new();
     private readonly HttpClient http;
+    private readonly LoadedConfig? source;
     private Broker? broker;
 
-    private TestBroker(DispatchConfig config, TemporaryDirectory? ownDirectory, TimeProvider clock)
+    private TestBroker(DispatchConfig config, TemporaryDirectory? ownDirectory, TimeProvider clock, LoadedConfig? source = null)
     {
+        this.source = source;
         this.clock = clock;
         Config = config;
         this.ownDirectory = ownDirectory;
@@ -51,6 +53,23 @@ public sealed class TestBroker : IAsyncDisposable
             Logging = new LoggingSettings { Level = LogLevel.Information, Access = AccessLogging.Off },
         };
         var broker = new TestBroker(change?.Invoke(config) ?? config, own, clock ?? TimeProvider.System);
+        await broker.StartAgainAsync();
+        return broker;
+    }
+
+    /// <summary>As <c>dispatch serve --config FILE</c> starts it, with ports and the admin token on its command line.</summary>
+    /// <param name="beforeStart">Runs when the file has been loaded.</param>
+    public static async Task<TestBroker> StartFromFileAsync(string file, string directory, Dictionary<string, string>? environment = null, Action? beforeStart = null)
+    {
+        var loaded = Assert.IsType<ConfigOutcome.Loaded>(ConfigLoader.Load(new ConfigInputs
+        {
+            File = file,
+            DataDirectory = directory,
+            Environment = environment ?? [],
+            Overrides = new Dictionary<string, string> { ["server.port"] = "0", ["server.metrics_port"] = "0", ["server.admin_token"] = AdminSecret },
+        })).Config;
+        beforeStart?.Invoke();
+        var broker = new TestBroker(loaded.Config, null, TimeProvider.System, loaded);
         await broker.StartAgainAsync();
         return broker;
     }
@@ -104,7 +123,7 @@ public sealed class TestBroker : IAsyncDisposable
             throw new XunitException($"The broker logged an error: {error}");
     }
 
-    private async Task StartAgainAsync() => broker = await Broker.StartAsync(Config, clock, CancellationToken.None, log);
+    private async Task StartAgainAsync() => broker = await Broker.StartAsync(Config, clock, CancellationToken.None, log, source);
 
     private static HttpClient NewHttp() => new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromMinutes(5) }) { Timeout = TimeSpan.FromSeconds(100) };
 

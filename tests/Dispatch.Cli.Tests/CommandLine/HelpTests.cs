@@ -64,6 +64,7 @@ public sealed class HelpTests
         webhook deliveries
         config
         config show
+        config check
         doctor
         demo
         version

@@ -87,6 +87,21 @@ public sealed class CallerDirectoryTests
     }
 
     [Fact]
+    public void Other_limits_hold_at_once_and_nobody_waits_longer_than_an_empty_allowance_lasts()
+    {
+        var callers = new CallerDirectory(new LimitSettings { RequestsPerSecond = 1, Burst = 3_000 }, new FakeTime());
+        for (int i = 0; i < 3_000; i++)
+            Assert.Equal(0, callers.Take(callers.Find("a")!));
+
+        callers.Change(new LimitSettings { RequestsPerSecond = 2, Burst = 4 });
+
+        Assert.Equal(1, callers.Take(callers.Find("a")!));
+        Assert.Equal([0, 0, 0, 0, 1], Enumerable.Range(0, 5).Select(_ => callers.Take(callers.Find("b")!)));
+        callers.Change(new LimitSettings { RequestsPerSecond = 0 });
+        Assert.Equal(0, callers.Take(callers.Find("a")!));
+    }
+
+    [Fact]
     public void The_waiting_time_is_whole_seconds_rounded_up()
     {
         var time = new FakeTime();

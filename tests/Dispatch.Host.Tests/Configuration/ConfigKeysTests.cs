@@ -56,6 +56,24 @@ public sealed class ConfigKeysTests
     }
 
     [Fact]
+    public void Copying_a_key_copies_that_property_and_no_other()
+    {
+        var defaults = new DispatchConfig();
+        foreach (ConfigKey key in ConfigKeys.All)
+        {
+            DispatchConfig other = key.Apply(defaults, Other(key))!;
+            Assert.False(key.IsSame(defaults, other), key.Path);
+            Assert.All(ConfigKeys.All.Where(one => one != key && !(key.Path == "auth.mode" && one.Path == "auth.visibility")), one => Assert.True(one.IsSame(defaults, other), one.Path));
+            Assert.True(key.IsSame(other, key.Copy(other, defaults)), key.Path);
+            Assert.True(key.IsSame(defaults, key.Copy(defaults, other)), key.Path);
+        }
+    }
+
+    [Fact]
+    public void The_sections_that_are_live_are_live_as_a_whole() =>
+        Assert.All(ConfigKeys.All.Where(key => key.Section is "assignment" or "agents" or "limits" or "retry" or "retention"), key => Assert.True(key.IsLive, key.Path));
+
+    [Fact]
     public void The_comment_of_every_property_tells_range_and_default()
     {
         var comments = XDocument.Load(Path.Combine(AppContext.BaseDirectory, "Dispatch.Host.xml")).Descendants("member")
@@ -132,17 +150,32 @@ public sealed class ConfigKeysTests
             - **Command line**: `--data-dir DIR`, `--port N`, `--metrics-port N`.
 
             Everything is checked at start, and every fault is told at once, with the file and line, variable or flag it came from. An unknown
-            key is a fault. `dispatch config show` prints the values in force, where each came from, and no secret.
+            key is a fault. `dispatch config show` prints the values that would be in force, where each came from, and no secret;
+            `dispatch config check FILE` says whether a file would do.
+
+            ## While the broker runs
+
+            The file that it was started with is looked at every second, and at once on `SIGHUP`. When its content has changed, and stays the same
+            for a quarter of a second, it is checked like at the start, environment and command line over it:
+
+            - One fault, and nothing is changed at all: the log names file, line, key, value and what is allowed, `dispatch_config_valid` is 0, and
+              the next version of the file is waited for. A file that is gone, empty or can't be read changes nothing either.
+            - Without fault, the keys marked *live* below take effect together, between two commands, and the others at the next start.
+              `config.reloaded` in the [log](events.md#configreloaded) names both, never their values.
+
+            A key that the environment or the command line sets keeps that value, whatever the file says. What was granted stands: a lease or the
+            time to wake runs as it was told, a registered agent keeps its `max_concurrent`, a task its timeout. A pipe (`--config <(...)`) is read once and not followed.
+            With a terminal as its input, `SIGHUP` means that the terminal was closed, and ends the broker.
 
 
             """);
         foreach (IGrouping<string, ConfigKey> section in ConfigKeys.All.GroupBy(key => key.Section))
         {
-            page.Append("## ").Append(section.Key).Append("\n\n| Key | Default | Allowed | |\n|---|---|---|---|\n");
+            page.Append("## ").Append(section.Key).Append("\n\n| Key | Default | Allowed | New value | |\n|---|---|---|---|---|\n");
             foreach (ConfigKey key in section)
             {
                 object? value = key.Path == "auth.visibility" ? "by mode" : key.Value(defaults);
-                page.Append("| `").Append(key.Path).Append("` | `").Append(value is null ? "none" : Shown(value)).Append("` | ").Append(key.Allowed).Append(" | ").Append(key.Summary);
+                page.Append("| `").Append(key.Path).Append("` | `").Append(value is null ? "none" : Shown(value)).Append("` | ").Append(key.Allowed).Append(key.IsLive ? " | live | " : " | restart | ").Append(key.Summary);
                 if (key.Variable is not null)
                     page.Append(" Variable `").Append(key.Variable).Append("`.");
                 page.Append(" |\n");

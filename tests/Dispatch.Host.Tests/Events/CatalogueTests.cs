@@ -11,6 +11,7 @@ using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
@@ -68,6 +69,7 @@ public sealed partial class CatalogueTests
         new QuestionWithdrawn("Withdrawn by coder-1."),
         new ResponderRegistered(["tool.*"]),
         new ResponderRemoved(),
+        new ConfigReloaded(["agents.lease_ms", "logging.level"], ["server.port"]),
         new MessageReceived("msg-1", Json("""{"from":"ada","text":"Hello"}""")),
         new ToolExecutionRequested("run-7", Json("""{"tool":"bash_exec","arguments":{"command":"ls"}}""")),
         new ToolExecuted("run-7-done", Json("""{"tool":"bash_exec","exit_code":0}""")),

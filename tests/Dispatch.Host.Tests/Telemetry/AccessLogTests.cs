@@ -65,6 +65,21 @@ public sealed class AccessLogTests
     }
 
     [Fact]
+    public void What_is_told_can_be_changed()
+    {
+        var stream = new LogCapture();
+        using LogOutput output = Output(stream);
+        var log = new AccessLog(output, new LoggingSettings { Access = AccessLogging.All }, new FakeTime());
+        log.Change(new LoggingSettings { Access = AccessLogging.All, Level = LogLevel.None });
+        log.Write(Request(500), TimeSpan.Zero);
+        log.Change(new LoggingSettings { Access = AccessLogging.Errors });
+        log.Write(Request(200), TimeSpan.Zero);
+        log.Write(Request(404), TimeSpan.Zero);
+        Assert.True(output.Flush(TimeSpan.FromSeconds(10)));
+        Assert.Contains("\"status\":404", Assert.Single(stream.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries)), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void The_text_format_has_the_same_facts()
     {
         var stream = new LogCapture();

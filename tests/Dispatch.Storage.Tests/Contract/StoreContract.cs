@@ -5,6 +5,7 @@ using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 using static Dispatch.Storage.Tests.Contract.BatchBuilder;
@@ -413,6 +414,7 @@ public abstract class StoreContract : IAsyncLifetime
             new QuestionWithdrawn("r"),
             new ResponderRegistered(["tool.*"]),
             new ResponderRemoved(),
+            new ConfigReloaded(["agents.lease_ms"], []),
         ];
         Assert.Equal(State.EventKinds.Select(kind => kind.Name).Order(), all.Select(data => data.Kind.Name).Distinct().Order());
         var raised = all.Select((data, n) => Log.Add($"subject {n}", n % 2 == 0 ? "s-1" : null, "admin", n == 3 ? 2 : 0, data, n == 4 ? 1 : 0)).ToList();

@@ -5,6 +5,7 @@ using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
 using Dispatch.Webhooks;
@@ -108,6 +109,9 @@ public sealed class LogCheckerTests
         ["a task that asked for no confirmation is asked about"] = ("I-13", log => log.Create("a").AskAbout("q", "a")),
         ["a task is confirmed and was denied"] = ("I-10", log => log.Create("a", TaskState.Blocked, confirm: true).AskAbout("q", "a").Answer("q", "admin", Verdict.Deny, Verdict.Deny)),
         ["a task's question is withdrawn and it goes on"] = ("I-10", log => log.Create("a", TaskState.Blocked, confirm: true).AskAbout("q", "a").Add("q", new QuestionWithdrawn("no"))),
+        ["somebody reloads the configuration"] = ("I-13", log => log.Add("config", new ConfigReloaded(["agents.lease_ms"], []), actor: "mallory", previous: 0)),
+        ["a key of the configuration is named twice"] = ("I-13", log => log.Add("config", new ConfigReloaded(["agents.lease_ms"], ["agents.lease_ms"]), previous: 0)),
+        ["a reload has a history"] = ("I-13", log => log.Add("config", new ConfigReloaded([], ["server.port"]), previous: 1)),
         ["a webhook is enabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookEnabled())),
     };
 

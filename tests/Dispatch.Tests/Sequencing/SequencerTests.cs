@@ -1,5 +1,6 @@
 using Dispatch.Agents;
 using Dispatch.Sequencing;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
 
@@ -293,10 +294,32 @@ public sealed class SequencerTests : IAsyncDisposable
         sequencer = null;
     }
 
+    [Theory]
+    [InlineData(false, 90_000)]
+    [InlineData(true, 30_000)]
+    public async Task Settings_outlive_a_reload_of_the_state_when_their_commit_succeeded_and_only_then(bool fails, long expected)
+    {
+        var options = new StateOptions { LeaseMs = 30_000 };
+        await StartAsync(new SequencerOptions { ReadyCommands = 1, ReadyEvents = 1 }, options);
+        var change = new ChangeSettings(options with { LeaseMs = 90_000 }, ["agents.lease_ms"], []);
+        if (!fails)
+            await sequencer!.ExecuteAsync(change).WaitAsync(Patience);
+
+        var gate = HoldCommits(() => throw new StoreException(StoreFault.Unavailable, "Not now."));
+        var failing = fails ? (Task)sequencer!.ExecuteAsync(change) : Submit();
+        await gate.Reached;
+        store.OnCommit = null;
+        gate.Open();
+        await Assert.ThrowsAsync<RefusedException>(() => failing.WaitAsync(Patience));
+        await EventuallyAsync(() => sequencer!.Refusing is null);
+
+        Assert.Equal(expected, await sequencer!.ExecuteAsync(new ReadLease()).WaitAsync(Patience));
+    }
+
     [Fact]
     public async Task What_falls_due_is_done_without_a_command_and_not_by_the_tick()
     {
-        await StartAsync(new SequencerOptions { TickMs = 600_000 }, new StateOptions { LeaseMs = 60 });
+        await StartAsync(new SequencerOptions(), new StateOptions { LeaseMs = 60, TickMs = 600_000 });
         var offline = watcher.Until(batch => batch.Batch.Events.Any(happened => happened.Data is AgentOffline));
         await sequencer!.ExecuteAsync(CoreRun.Registration("w", "a")).WaitAsync(Patience);
         await offline.WaitAsync(Patience);
@@ -371,6 +394,11 @@ public sealed class SequencerTests : IAsyncDisposable
         public Task Reached => Arrived.Task.WaitAsync(Patience);
 
         public void Open() => Source.TrySetResult();
+    }
+
+    private sealed record ReadLease : Command<long>
+    {
+        public override long Decide(State state, Decision decision) => state.Options.LeaseMs;
     }
 
     private sealed record Faulty : Command<int>

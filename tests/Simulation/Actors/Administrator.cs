@@ -1,11 +1,12 @@
 using Dispatch.Agents;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
+using Dispatch.Settings;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
 
-/// <summary>Drains and resumes agents, makes and revokes tokens, opens and closes sessions, removes what is old, reports and cancels in other people's names.</summary>
+/// <summary>Drains and resumes agents, makes and revokes tokens, opens and closes sessions, changes settings, removes what is old, reports and cancels in other people's names.</summary>
 internal sealed class Administrator(Universe universe, Random random)
 {
     private readonly List<string> tokens = [];
@@ -19,7 +20,7 @@ internal sealed class Administrator(Universe universe, Random random)
         {
             await universe.DelayAsync(random.NextDouble() * random.Pick([100, 1_500]));
             var interferes = weather.PeopleInterfere ? 2 : 0;
-            switch (random.Weighted([interferes, 1, weather.TasksAreRemoved ? 8 : 0, interferes, interferes, 1, 1]))
+            switch (random.Weighted([interferes, 1, weather.TasksAreRemoved ? 8 : 0, interferes, interferes, 1, 1, weather.SettingsChange ? 2 : 0]))
             {
                 case 0:
                     await DrainAsync();
@@ -41,6 +42,9 @@ internal sealed class Administrator(Universe universe, Random random)
                     break;
                 case 6:
                     await HandleSessionsAsync();
+                    break;
+                case 7:
+                    await ChangeSettingsAsync();
                     break;
             }
         }
@@ -78,6 +82,23 @@ internal sealed class Administrator(Universe universe, Random random)
             await universe.Edge.ExecuteAsync(new CloseSession(id) { ByAdmin = true });
         else
             await universe.Edge.ExecuteAsync(new OpenSession(id, random.Chance(0.5) ? "a name" : null, $"hash {made++} of {id}", random.Pick([50, 2_000, 86_400_000])) { ByAdmin = true });
+    }
+
+    // Leases never get shorter than what the workers and the checks go by.
+    private async Task ChangeSettingsAsync()
+    {
+        var started = universe.Weather.State;
+        var options = started with
+        {
+            LeaseMs = started.LeaseMs * random.Pick([1, 2]),
+            ReapAfterMs = started.ReapAfterMs * random.Pick([1, 2]),
+            WakeTimeoutMs = random.Pick([started.WakeTimeoutMs, 1_000]),
+            AgingMs = random.Pick([started.AgingMs, 50, 5_000]),
+            OwnerFilter = random.Chance(0.5),
+            RetryBaseMs = random.Pick([started.RetryBaseMs, 10]),
+        };
+        var reply = await universe.Edge.ExecuteAsync(new ChangeSettings(options, ["agents.lease_ms"], []));
+        universe.Reached(reply.IsAnswered ? Situation.SettingsChanged : Situation.SettingsChangeRefused);
     }
 
     /// <summary>One step of the retention sweep, as the host does it.</summary>

@@ -1,7 +1,10 @@
 using System.Net;
 using Dispatch.Host.Configuration;
+using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 
 namespace Dispatch.Host.Http.Edge;
 
@@ -26,6 +29,13 @@ public static class Listeners
     {
         Limit(kestrel, config);
         kestrel.Listen(Endpoint(config, config.Server.MetricsPort), listen => Listen(listen, OperationsConnections));
+    }
+
+    /// <summary>The largest body goes by the settings in force: Kestrel looks at its limit as each request begins.</summary>
+    internal static void FollowLimits(this IApplicationBuilder app, LiveConfig config)
+    {
+        var limits = app.ApplicationServices.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
+        config.Changed += now => limits.MaxRequestBodySize = now.Limits.BodyBytes;
     }
 
     private static IPEndPoint Endpoint(DispatchConfig config, int port) => new(config.Server.BindAddress, port);
