@@ -56,9 +56,10 @@ internal sealed class HandlerRunner
     {
         get
         {
+            var isParked = Volatile.Read(ref parked) is not null;
             var now = Volatile.Read(ref trouble);
-            return new HandlerStatus(
-                Name, IsDurable, now?.State ?? HandlerState.Running, Position, Math.Max(0, tools.Feed.Head - Position), now?.FailedAt, now?.Attempts ?? 0, now?.Error);
+            var state = now is null ? HandlerState.Running : isParked ? HandlerState.Parked : HandlerState.Retrying;
+            return new HandlerStatus(Name, IsDurable, state, Position, Math.Max(0, tools.Feed.Head - Position), now?.FailedAt, now?.Attempts ?? 0, now?.Error);
         }
     }
 
@@ -79,7 +80,7 @@ internal sealed class HandlerRunner
     }
 
     /// <summary>Lets a parked handler go on: with the event it failed at, or (<paramref name="skip"/>) behind it. False: it is not parked.</summary>
-    public bool Unpark(bool skip) => Volatile.Read(ref parked)?.TrySetResult(skip) ?? false;
+    public bool Unpark(bool skip) => Interlocked.Exchange(ref parked, null)?.TrySetResult(skip) ?? false;
 
     private async Task FollowAsync(CancellationToken cancel)
     {
@@ -100,7 +101,7 @@ internal sealed class HandlerRunner
         catch (EventsGoneException gone)
         {
             tools.Logger.HandlerMissedEvents(Name, Position, gone.Horizon);
-            if (await ParkAsync(new Trouble(HandlerState.Parked, Position + 1, 0, gone.Message), cancel))
+            if (await ParkAsync(new Trouble(Position + 1, 0, gone.Message), cancel))
                 Advance(gone.Horizon - 1, wasWanted: true);
             Volatile.Write(ref trouble, null);
         }
@@ -144,7 +145,7 @@ internal sealed class HandlerRunner
             catch (Exception failure) when (!cancel.IsCancellationRequested)
             {
                 tools.Logger.HandlerFailed(Name, happened.Sequence, attempt, failure);
-                var failed = new Trouble(HandlerState.Retrying, happened.Sequence, attempt, $"{failure.GetType().Name}: {failure.Message}");
+                var failed = new Trouble(happened.Sequence, attempt, $"{failure.GetType().Name}: {failure.Message}");
                 if (attempt < plan.Retry.Attempts)
                 {
                     Volatile.Write(ref trouble, failed);
@@ -153,7 +154,7 @@ internal sealed class HandlerRunner
                 else
                 {
                     tools.Logger.HandlerParked(Name, happened.Sequence, attempt);
-                    if (await ParkAsync(failed with { State = HandlerState.Parked }, cancel))
+                    if (await ParkAsync(failed, cancel))
                     {
                         Volatile.Write(ref trouble, null);
                         return true;
@@ -174,15 +175,14 @@ internal sealed class HandlerRunner
     private async Task<bool> ParkAsync(Trouble why, CancellationToken cancel)
     {
         var decided = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Volatile.Write(ref parked, decided);
         Volatile.Write(ref trouble, why);
+        Volatile.Write(ref parked, decided);
         Move();
         var skip = await decided.Task.WaitAsync(cancel);
-        Volatile.Write(ref parked, null);
         if (skip)
             tools.Logger.HandlerSkipped(Name, why.FailedAt);
         else
-            Volatile.Write(ref trouble, why with { State = HandlerState.Retrying, Attempts = 0 });
+            Volatile.Write(ref trouble, why with { Attempts = 0 });
         return skip;
     }
 
@@ -199,5 +199,5 @@ internal sealed class HandlerRunner
             tools.Moved();
     }
 
-    private sealed record Trouble(HandlerState State, long FailedAt, int Attempts, string Error);
+    private sealed record Trouble(long FailedAt, int Attempts, string Error);
 }

@@ -29,7 +29,7 @@ public sealed record ProgramEvent : OutsideEvent
     }
 
     /// <summary>Those that this process has met.</summary>
-    public static IEnumerable<EventKind> Kinds => KindsByName.Values;
+    public static IEnumerable<EventKind> KnownKinds => KindsByName.Values;
 
     /// <summary>The kind of a declared type, the same for each call.</summary>
     public static EventKind KindOf(string type) =>
