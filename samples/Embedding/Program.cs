@@ -3,7 +3,7 @@ using Dispatch.Host;
 using Dispatch.Host.Bus;
 using Dispatch.Host.Configuration;
 using Dispatch.Tasks;
-using Microsoft.Extensions.DependencyInjection;
+using Embedding;
 
 // A program with a broker of its own: it publishes notes, counts them, and looks on when a task ends.
 if (args.Length > 1)
@@ -45,18 +45,4 @@ catch (BrokerStartException failure)
 {
     Console.Error.WriteLine($"{failure.Message} {failure.Next}");
     return 1;
-}
-
-/// <summary>Somebody wrote a line.</summary>
-internal sealed record NoteTaken(string Text);
-
-/// <summary>Goes on where it was when the program runs again; a crash repeats the last notes at most.</summary>
-internal sealed class WordCounter : IEventHandler<NoteTaken>
-{
-    public Task HandleAsync(EventContext<NoteTaken> happened, CancellationToken cancel)
-    {
-        var words = happened.Data.Text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length;
-        Console.WriteLine($"Note {happened.Entry.Sequence} has {words} words.");
-        return Task.CompletedTask;
-    }
 }

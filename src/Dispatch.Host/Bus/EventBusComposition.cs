@@ -92,7 +92,7 @@ public static partial class EventBusComposition
         : options.StartAfter < 0 ? $"StartAfter: {options.StartAfter} is not allowed; it must be 0 or more, or null for what comes next."
         : options.Retry.Fault();
 
-    [GeneratedRegex(@"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\z", RegexOptions.CultureInvariant, matchTimeoutMilliseconds: 1000)]
+    [GeneratedRegex(@"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+\z", RegexOptions.CultureInvariant | RegexOptions.ExplicitCapture, matchTimeoutMilliseconds: 1000)]
     private static partial Regex TypeName();
 }
 

@@ -3,10 +3,13 @@ using Dispatch.Events;
 namespace Dispatch.Host.Bus;
 
 /// <summary>What a handler follows, and how.</summary>
-/// <param name="Deliver">Begins to handle an event; null when it is not wanted.</param>
+/// <param name="Deliver">Begins to handle an event, at its nth attempt; <see cref="NotWanted"/> when it is none of the handler's.</param>
 internal sealed record HandlerPlan(
-    string Name, bool IsDurable, HandlerRetry Retry, long? StartAfter, Func<FeedEvent, int, CancellationToken, Task?> Deliver)
+    string Name, bool IsDurable, HandlerRetry Retry, long? StartAfter, Func<FeedEvent, int, CancellationToken, Task> Deliver)
 {
+    /// <summary>Ended, and no other task is this one.</summary>
+    public static readonly Task NotWanted = Task.FromResult(new object());
+
     /// <exception cref="InvalidOperationException">The type or the filter names an event that there is not.</exception>
     public static HandlerPlan Make<TEvent>(
         string name, EventHandlerOptions options, EventTypes types, Func<EventContext<TEvent>, CancellationToken, Task> handle)
@@ -22,6 +25,6 @@ internal sealed record HandlerPlan(
             name, options.Durable, options.Retry, options.StartAfter,
             (happened, attempt, cancel) => isOne(happened) && filter.Takes(happened)
                 ? handle(new EventContext<TEvent>(read(happened), happened, attempt), cancel)
-                : null);
+                : NotWanted);
     }
 }

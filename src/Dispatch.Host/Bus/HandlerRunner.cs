@@ -117,7 +117,7 @@ internal sealed class HandlerRunner
     private ValueTask<bool> TakeAsync(FeedEvent happened, CancellationToken cancel)
     {
         cancel.ThrowIfCancellationRequested();
-        Task? handling;
+        Task handling;
         try
         {
             handling = plan.Deliver(happened, 1, cancel);
@@ -127,7 +127,7 @@ internal sealed class HandlerRunner
             handling = Task.FromException(failure);
         }
 
-        if (handling is null)
+        if (handling == HandlerPlan.NotWanted)
             return new ValueTask<bool>(false);
         return handling.IsCompletedSuccessfully ? new ValueTask<bool>(true) : new ValueTask<bool>(FinishAsync(happened, handling, cancel));
     }
@@ -164,12 +164,12 @@ internal sealed class HandlerRunner
                 }
             }
 
-            handling = Begin(happened, attempt + 1, cancel);
+            handling = BeginAsync(happened, attempt + 1, cancel);
         }
     }
 
-    private async Task Begin(FeedEvent happened, int attempt, CancellationToken cancel) =>
-        await (plan.Deliver(happened, attempt, cancel) ?? Task.CompletedTask);
+    private async Task BeginAsync(FeedEvent happened, int attempt, CancellationToken cancel) =>
+        await plan.Deliver(happened, attempt, cancel);
 
     /// <summary>Waits for a decision; true: pass the event.</summary>
     private async Task<bool> ParkAsync(Trouble why, CancellationToken cancel)

@@ -1,5 +1,4 @@
 using System.Reflection;
-using Dispatch.Events;
 using Dispatch.Host.Bus;
 using Dispatch.Sequencing;
 using Dispatch.Tests.Support;

@@ -1,7 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Host.Bus;
 using Dispatch.Publishing;
-using Dispatch.Sequencing;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Dispatch.Host.Tests.Bus;
@@ -72,7 +71,7 @@ public sealed class HandlerTests
         using var gate = new ManualResetEventSlim();
         reader.Then = (_, _) =>
         {
-            gate.Wait();
+            gate.Wait(CancellationToken.None);
             return Task.CompletedTask;
         };
         await using var run = await StartAsync(options => options.Name = "blocks");
