@@ -291,7 +291,7 @@ public sealed class Broker : IAsyncDisposable
 
     private static BrokerStartException? Translate(Exception failure, DispatchConfig config, WebApplication? app) => failure switch
     {
-        StoreException or AdminTokenException => new BrokerStartException(failure.Message, null, failure),
+        StoreException or AdminTokenException or RefusedException => new BrokerStartException(failure.Message, null, failure),
         IOException { InnerException: AddressInUseException } or AddressInUseException => InUse(failure, config.Server, app),
         SocketException or IOException { InnerException: SocketException } =>
             new BrokerStartException($"Can't listen on {config.Server.Bind}: {failure.Message}", "Check server.bind and the ports.", failure),
