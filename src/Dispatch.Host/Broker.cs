@@ -3,6 +3,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Dispatch.Host.Auth;
+using Dispatch.Host.Bus;
 using Dispatch.Host.Configuration;
 using Dispatch.Host.Http;
 using Dispatch.Host.Http.Edge;
@@ -31,6 +32,7 @@ public sealed class Broker : IAsyncDisposable
     // Together below the ten seconds in which a stop must end, also when the store hangs.
     // Kestrel takes a second more than the listeners' to cut off who has not been answered.
     private static readonly TimeSpan SequencerPatience = TimeSpan.FromSeconds(4);
+    private static readonly TimeSpan HandlerPatience = SequencerPatience;
     private static readonly TimeSpan ListenerPatience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
 
@@ -50,7 +52,7 @@ public sealed class Broker : IAsyncDisposable
 
     private Broker(
         WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
-        RunningFile runningFile, CancellationTokenSource stopping)
+        EventBus bus, RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
@@ -60,6 +62,7 @@ public sealed class Broker : IAsyncDisposable
         this.webhooks = webhooks;
         Connections = connections;
         Reads = reads;
+        Events = bus;
         this.runningFile = runningFile;
         this.stopping = stopping;
         logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
@@ -73,6 +76,9 @@ public sealed class Broker : IAsyncDisposable
 
     /// <summary>Where this machine reaches /health, /ready and /metrics.</summary>
     public Uri OperationsUrl => runningFile.OperationsUrl;
+
+    /// <summary>Where the program that runs this broker publishes and follows events.</summary>
+    public EventBus Events { get; }
 
     /// <summary>What the API answers to.</summary>
     internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
@@ -89,20 +95,27 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>Opens the store, loads the state, and listens.</summary>
     /// <param name="logStream">Where log lines go; null: standard output.</param>
     /// <param name="source">Where the configuration came from, to follow what becomes of it; null: it stays as it is.</param>
+    /// <param name="compose">What an embedding program adds: its events and handlers (<see cref="EventBusComposition"/>), and what its handlers need.</param>
     /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
-    public static async Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null, LoadedConfig? source = null)
+    public static async Task<Broker> StartAsync(
+        DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null, LoadedConfig? source = null, Action<IServiceCollection>? compose = null)
     {
         // The store's lock first: of two brokers that start at once on one directory, only the one that has it may make a token.
         var store = OpenStore(config, clock);
         var stopping = new CancellationTokenSource();
         WebApplication? app = null;
         Sequencer? sequencer = null;
+        EventBus? bus = null;
         try
         {
             var adminToken = AdminToken.Open(config);
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Dispatch" });
             builder.AddDispatchTelemetry(config, logStream);
             builder.Services.AddRoutingCore();
+
+            // Made below, before anything asks for it: handlers are, when it starts.
+            builder.Services.AddSingleton(_ => bus!);
+            compose?.Invoke(builder.Services);
             builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
             {
                 kestrel.ListenForApi(config);
@@ -129,6 +142,8 @@ public sealed class Broker : IAsyncDisposable
                 logs.CreateLogger<WebhookRunners>());
             var webhooks = new WebhookRunners(webhookTools);
             observer.WebhooksChanged += webhooks.Changed;
+            bus = new EventBus(feed, sequencer, store, app.Services, clock, logs.CreateLogger<EventBus>());
+            metrics.ObserveHandlers(() => bus.Handlers);
 
             var callers = new CallerDirectory(config.Limits, clock);
             var configWatcher = source is null ? null : new ConfigWatcher(source, live, sequencer, metrics, clock, logs.CreateLogger<ConfigWatcher>());
@@ -154,18 +169,19 @@ public sealed class Broker : IAsyncDisposable
             events.Map(app);
             new QuestionEndpoints(sequencer, store, feed, events, live, clock, stopping.Token).Map(app);
             new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
-            new PublisherEndpoints(sequencer, store).Map(app);
+            new PublisherEndpoints(sequencer, new EventIntake(sequencer, store), bus.Source).Map(app);
             new SessionEndpoints(sequencer, sessions, clock).Map(app);
             new WebhookRoutes(webhookTools, webhooks, config.Webhooks.AllowPrivate).Map(app);
             app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
             await sequencer.StartAsync(cancel);
+            await bus.StartAsync(cancel);
             await app.StartAsync(cancel);
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, configWatcher, webhooks, connections, watch, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, configWatcher, webhooks, connections, watch, bus, runningFile, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             configWatcher?.Start(stopping.Token);
@@ -175,9 +191,13 @@ public sealed class Broker : IAsyncDisposable
         catch (Exception failure)
         {
             await stopping.CancelAsync();
+            if (bus is not null)
+                await bus.StopAsync(HandlerPatience);
             if (sequencer is not null)
                 await sequencer.StopAsync(SequencerPatience);
             var told = Translate(failure, config, app);
+            if (bus is not null)
+                await bus.CloseAsync();
             if (app is not null)
                 await app.DisposeAsync();
             await store.DisposeAsync();
@@ -200,7 +220,7 @@ public sealed class Broker : IAsyncDisposable
     {
         logger.Stopping();
         await stopping.CancelAsync();
-        await sequencer.StopAsync(SequencerPatience);
+        await Task.WhenAll(Events.StopAsync(HandlerPatience), sequencer.StopAsync(SequencerPatience));
         runningFile.Remove();
         using (var patience = new CancellationTokenSource(ListenerPatience))
             await app.StopAsync(patience.Token);
@@ -226,6 +246,7 @@ public sealed class Broker : IAsyncDisposable
         housekeeping.Dispose();
         await webhooks.Ended;
         webhooks.Dispose();
+        await Events.CloseAsync();
         await store.DisposeAsync();
     }
 
@@ -291,7 +312,7 @@ public sealed class Broker : IAsyncDisposable
 
     private static BrokerStartException? Translate(Exception failure, DispatchConfig config, WebApplication? app) => failure switch
     {
-        StoreException or AdminTokenException => new BrokerStartException(failure.Message, null, failure),
+        StoreException or AdminTokenException or RefusedException => new BrokerStartException(failure.Message, null, failure),
         IOException { InnerException: AddressInUseException } or AddressInUseException => InUse(failure, config.Server, app),
         SocketException or IOException { InnerException: SocketException } =>
             new BrokerStartException($"Can't listen on {config.Server.Bind}: {failure.Message}", "Check server.bind and the ports.", failure),

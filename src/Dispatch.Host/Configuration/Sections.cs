@@ -153,7 +153,7 @@ public sealed record RetentionSettings
 /// <summary>Section <c>questions</c>.</summary>
 public sealed record QuestionSettings
 {
-    /// <summary>How long a question waits for answers when it does not say itself, 1 s to 30 days. Default 1 day.</summary>
+    /// <summary>How long a question waits for answers when it does not say itself, 1000 to 2592000000 ms (30 days). Default 86400000.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromDays(1);
 }
 

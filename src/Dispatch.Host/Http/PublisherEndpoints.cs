@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dispatch.Host.Auth;
+using Dispatch.Host.Bus;
 using Dispatch.Host.Http.Problems;
 using Dispatch.Publishing;
 using Dispatch.Sequencing;
@@ -10,11 +11,9 @@ using Microsoft.AspNetCore.Routing;
 namespace Dispatch.Host.Http;
 
 /// <summary>Who may add events to the log from outside, and the way they do.</summary>
-internal sealed class PublisherEndpoints(Sequencer sequencer, IStore store)
+/// <param name="program">Name of the program that this broker runs in, or null: nobody else can be registered by it.</param>
+internal sealed class PublisherEndpoints(Sequencer sequencer, EventIntake intake, string? program)
 {
-    // Each read of the facts is out of date only when thousands of events came meanwhile.
-    private const int FactReads = 10;
-
     public void Map(IEndpointRouteBuilder routes)
     {
         routes.MapRead("/api/v1/publishers", ListAsync);
@@ -42,7 +41,7 @@ internal sealed class PublisherEndpoints(Sequencer sequencer, IStore store)
         var id = http.PathAgent();
         RegisterPublisher command;
         using (var body = await JsonBody.ReadAsync(http))
-            command = PublisherRequest.ReadRegistration(body, id) with { Caller = http.Caller().Agent, ByAdmin = true };
+            command = PublisherRequest.ReadRegistration(body, id, program) with { Caller = http.Caller().Agent, ByAdmin = true };
         var (publisher, isNew) = await sequencer.ExecuteAsync(command);
         await http.WriteJsonAsync(isNew ? StatusCodes.Status201Created : StatusCodes.Status200OK, publisher, Write);
     }
@@ -71,27 +70,18 @@ internal sealed class PublisherEndpoints(Sequencer sequencer, IStore store)
 
         // Also an admin publishes as the agent it calls itself: that is the source of the events.
         var caller = http.Caller().Agent;
-        var ids = Array.ConvertAll(events, happened => happened.Data.Id);
-        for (var read = 0; read < FactReads; read++)
+        switch (await intake.PublishAsync(caller, events, areNew: false, http.RequestAborted))
         {
-            var facts = await store.FindPublishedAsync(caller, ids, http.RequestAborted);
-            switch (await sequencer.ExecuteAsync(new PublishEvents(events, facts) { Caller = caller }))
-            {
-                case PublishOutcome.NeedsFacts:
-                    continue;
-                case PublishOutcome.Accepted { Events: var accepted }:
-                    await AnswerAsync(http, accepted);
-                    return;
-                case PublishOutcome.NotRegistered:
-                    throw new ProblemException(new Problem(ErrorCode.Forbidden, $"{caller} is not registered as a publisher."));
-                case PublishOutcome.NotAllowed refused:
-                    throw Refuse(ErrorCode.Forbidden, refused.Index, refused.Member, refused.Problem, isArray);
-                case PublishOutcome.Mismatch other:
-                    throw Refuse(ErrorCode.IdempotencyMismatch, other.Index, "id", $"was used for another event, number {other.Sequence}", isArray);
-            }
+            case PublishOutcome.Accepted { Events: var accepted }:
+                await AnswerAsync(http, accepted);
+                return;
+            case PublishOutcome.NotAllowed refused:
+                throw Refuse(ErrorCode.Forbidden, refused.Index, refused.Member, refused.Problem, isArray);
+            case PublishOutcome.Mismatch other:
+                throw Refuse(ErrorCode.IdempotencyMismatch, other.Index, "id", $"was used for another event, number {other.Sequence}", isArray);
+            default:
+                throw new ProblemException(new Problem(ErrorCode.Forbidden, $"{caller} is not registered as a publisher."));
         }
-
-        throw new ProblemException(new Problem(ErrorCode.Busy, "The log went on faster than it could be read. Try again.") { RetryAfterSeconds = 1 });
     }
 
     private static Task AnswerAsync(HttpContext http, PublishedEvent[] events) =>

@@ -23,13 +23,18 @@ internal static class PublisherRequest
     private static readonly MemberNames OfRegistration = new("types", "session");
     private static readonly MemberNames OfEvent = new("id", "type", "subject", "session", "data");
 
-    public static RegisterPublisher ReadRegistration(JsonBody body, string id)
+    /// <summary>Whether no publisher may be called so.</summary>
+    public static bool IsTaken(string id) => Taken.Contains(id);
+
+    public static RegisterPublisher ReadRegistration(JsonBody body, string id, string? program)
     {
         var faults = new Faults();
         string[]? types = null;
         string? session = null;
-        if (Taken.Contains(id))
+        if (IsTaken(id))
             faults.Add("id", "is the name of a part of the broker");
+        if (string.Equals(id, program, StringComparison.Ordinal))
+            faults.Add("id", "is the name of the program that the broker runs in");
         if (!body.HasRoot || body.Root.ValueKind != JsonValueKind.Object)
         {
             faults.Add("body", "must be a JSON object with types");

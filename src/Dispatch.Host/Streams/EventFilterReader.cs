@@ -1,6 +1,7 @@
 using Dispatch.Events;
 using Dispatch.Host.Configuration;
 using Dispatch.Host.Http;
+using Dispatch.Publishing;
 using Dispatch.Sequencing;
 using Microsoft.AspNetCore.Http;
 
@@ -22,7 +23,7 @@ internal static class EventFilterReader
     /// <summary>What of the filter can match nothing, and what may have been meant.</summary>
     public static IReadOnlyList<string> Warnings(EventFilter filter)
     {
-        var known = State.EventKinds.Where(kind => !kind.IsInternal).Select(kind => kind.Name).Order(StringComparer.Ordinal).ToArray();
+        var known = State.EventKinds.Concat(ProgramEvent.KnownKinds).Where(kind => !kind.IsInternal).Select(kind => kind.Name).Order(StringComparer.Ordinal).ToArray();
         return
         [
             .. filter.Types.Where(pattern => !known.Any(type => EventFilter.IsOf(pattern, type)))

@@ -1,5 +1,6 @@
 using System.Diagnostics.Metrics;
 using Dispatch.Agents;
+using Dispatch.Host.Bus;
 using Dispatch.Host.Configuration;
 using Dispatch.Tasks;
 using Microsoft.AspNetCore.Http;
@@ -27,6 +28,7 @@ public sealed class DispatchMetrics : IDisposable
 
     private static readonly string[] TaskStates = Names<TaskState>();
     private static readonly string[] AgentStatuses = Names<AgentStatus>();
+    private static readonly string[] HandlerStates = Names<HandlerState>();
     private static readonly string[] AttemptOutcomes = Names<AttemptOutcome>();
 
     private readonly Counter<long> tasksSubmitted;
@@ -43,6 +45,7 @@ public sealed class DispatchMetrics : IDisposable
     private Func<BrokerGauges>? broker;
     private Func<long>? droppedLogLines;
     private Func<ConfigStatus> config = static () => ConfigStatus.Started;
+    private Func<IReadOnlyList<HandlerStatus>>? handlers;
 
     /// <summary>Makes the instruments.</summary>
     public DispatchMetrics()
@@ -69,6 +72,8 @@ public sealed class DispatchMetrics : IDisposable
         Meter.CreateObservableGauge("dispatch_oldest_pending_seconds", () => One(Broker?.OldestPendingMs / 1000.0), description: "Age of the oldest pending task.");
         Meter.CreateObservableGauge("dispatch_log_sequence", () => One(Broker?.Sequence), description: "Last sequence number of the event log.");
         Meter.CreateObservableGauge("dispatch_dead_letters", () => One(Broker?.DeadLetters), description: "Dead letters in the store.");
+        Meter.CreateObservableGauge("dispatch_event_handlers", () => ByName(CountHandlers(), HandlerStates, "state"), description: "Event handlers in this process, by state.");
+        Meter.CreateObservableGauge("dispatch_event_handler_lag", HandlerLags, description: "Committed events that an event handler in this process is not done with.");
         Meter.CreateObservableCounter("dispatch_log_lines_dropped_total", () => One(droppedLogLines?.Invoke()), description: "Log lines dropped because the output was not read fast enough.");
 
         Meter.CreateObservableGauge("dispatch_config_valid", () => config().IsValid ? 1L : 0, description: "1 while a broker would start with the configuration file as it is, else 0.");
@@ -85,6 +90,9 @@ public sealed class DispatchMetrics : IDisposable
 
     /// <summary>Says where the gauges are read from. Called at each scrape, on the scraper's thread, once per gauge.</summary>
     public void Observe(Func<BrokerGauges> gauges) => broker = gauges;
+
+    /// <summary>Says where the gauges of event handlers are read from, as <see cref="Observe"/> does for the others.</summary>
+    internal void ObserveHandlers(Func<IReadOnlyList<HandlerStatus>> statuses) => handlers = statuses;
 
     /// <summary>Tasks were accepted.</summary>
     public void RecordSubmitted(int tasks) => tasksSubmitted.Add(tasks);
@@ -139,6 +147,19 @@ public sealed class DispatchMetrics : IDisposable
     internal void ObserveConfig(Func<ConfigStatus> status) => config = status;
 
     internal void ObserveDroppedLogLines(Func<long> dropped) => droppedLogLines = dropped;
+
+    private IReadOnlyList<long>? CountHandlers()
+    {
+        if (handlers is null)
+            return null;
+        var counts = new long[HandlerStates.Length];
+        foreach (var status in handlers())
+            counts[(int)status.State]++;
+        return counts;
+    }
+
+    private IEnumerable<Measurement<long>> HandlerLags() =>
+        handlers?.Invoke().Select(status => new Measurement<long>(status.Lag, new KeyValuePair<string, object?>("handler", status.Name))) ?? [];
 
     private Histogram<double> Histogram(string name, string description, double[] bounds) =>
         Meter.CreateHistogram(name, unit: null, description, tags: null, new InstrumentAdvice<double> { HistogramBucketBoundaries = bounds });

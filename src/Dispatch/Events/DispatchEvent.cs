@@ -55,6 +55,9 @@ public sealed record EventKind(string Name, string Source, JsonTypeInfo Json)
     public ReadOnlySpan<byte> SourceUtf8 => source;
 
     /// <exception cref="JsonException">The text is not this kind's data.</exception>
-    public EventData Read(ReadOnlySpan<byte> data) =>
-        (EventData?)JsonSerializer.Deserialize(data, Json) ?? throw new JsonException($"The data of a {Name} event is null.");
+    public EventData Read(ReadOnlySpan<byte> data)
+    {
+        var read = (EventData?)JsonSerializer.Deserialize(data, Json) ?? throw new JsonException($"The data of a {Name} event is null.");
+        return ReferenceEquals(read.Kind, this) ? read : read with { Kind = this };
+    }
 }

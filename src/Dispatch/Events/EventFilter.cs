@@ -16,6 +16,24 @@ public sealed record EventFilter
 
     public IReadOnlyList<string> Sessions { get; init; } = [];
 
+    /// <summary>Only within the process: asked for each event that passed the rest; null lets everything through.</summary>
+    public Func<FeedEvent, bool>? Predicate { get; init; }
+
+    /// <summary>Events of any of these types, exact (<c>task.completed</c>) or all below a name (<c>task.*</c>).</summary>
+    public static EventFilter Type(params string[] types) => new() { Types = types };
+
+    /// <summary>Events that any of these modules or publishers raised.</summary>
+    public static EventFilter Source(params string[] sources) => new() { Sources = sources };
+
+    /// <summary>Events about any of these.</summary>
+    public static EventFilter Subject(params string[] subjects) => new() { Subjects = subjects };
+
+    /// <summary>Events of any of these sessions.</summary>
+    public static EventFilter Session(params string[] sessions) => new() { Sessions = sessions };
+
+    /// <summary>Events that the predicate takes. It must be quick and always answer the same.</summary>
+    public static EventFilter Custom(Func<FeedEvent, bool> predicate) => new() { Predicate = predicate };
+
     /// <summary>Whether the name, or name with <c>*</c> at its end, is this type or one above it.</summary>
     public static bool IsOf(string pattern, string type) =>
         pattern == "*" || (pattern.EndsWith(".*", StringComparison.Ordinal)
@@ -24,7 +42,8 @@ public sealed record EventFilter
 
     public bool Takes(FeedEvent happened) =>
         (Types.Count == 0 || TakesType(happened.Type))
-        && IsAmong(Sources, happened.Source) && IsAmong(Subjects, happened.Subject) && IsAmong(Sessions, happened.Session);
+        && IsAmong(Sources, happened.Source) && IsAmong(Subjects, happened.Subject) && IsAmong(Sessions, happened.Session)
+        && (Predicate is null || Predicate(happened));
 
     private static bool IsAmong(IReadOnlyList<string> wanted, string? value)
     {

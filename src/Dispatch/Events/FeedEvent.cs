@@ -48,6 +48,9 @@ public sealed class FeedEvent
 
     public long CausedBy { get; }
 
+    /// <summary>Null for a type that this release does not know.</summary>
+    public EventKind? Kind => kind;
+
     /// <summary>True for what only the broker's own parts may see.</summary>
     public bool IsInternal => kind is null || kind.IsInternal;
 

@@ -77,4 +77,5 @@ public sealed record MemoryUpdated(string Id, JsonBytes Content) : OutsideEvent(
 [JsonSerializable(typeof(ToolExecutionRequested))]
 [JsonSerializable(typeof(ToolExecuted))]
 [JsonSerializable(typeof(MemoryUpdated))]
+[JsonSerializable(typeof(ProgramEvent))]
 internal sealed partial class OutsideEventJson : JsonSerializerContext;

@@ -86,7 +86,7 @@ public sealed class EventFeed(IStore store)
         {
             // What is not yet answered for is not yet told of, although the store may have it.
             if (entry.Sequence <= end)
-                found.Add(new FeedEvent(entry, State.FindKind(entry.Type)));
+                found.Add(new FeedEvent(entry, State.FindKind(entry)));
         }
 
         return found;

@@ -118,14 +118,16 @@ public sealed class State
     public static EventKind KindOf(string name) =>
         KindsByName.TryGetValue(name, out var kind) ? kind : throw new KeyNotFoundException($"Event type '{name}' is not known to this release.");
 
-    /// <summary>The catalogue's entry of that name, or null.</summary>
-    public static EventKind? FindKind(string name) => KindsByName.GetValueOrDefault(name);
+    /// <summary>The catalogue's kind of an entry, or that of an embedding program's own type: such an entry has its publisher as source and actor. Null: neither.</summary>
+    public static EventKind? FindKind(LogEntry entry) => KindsByName.TryGetValue(entry.Type, out var kind) ? kind
+        : string.Equals(entry.Source, entry.Actor, StringComparison.Ordinal) ? ProgramEvent.KindOf(entry.Type)
+        : null;
 
     /// <summary>Understands an entry of the log.</summary>
     /// <exception cref="KeyNotFoundException">No such event type in this release.</exception>
     /// <exception cref="System.Text.Json.JsonException">The data is not its type's.</exception>
     public static DispatchEvent Read(LogEntry entry) => new(
-        entry.Sequence, entry.Timestamp, entry.Subject, entry.Session, entry.Actor, entry.CausedBy, entry.Previous, KindOf(entry.Type).Read(entry.Data.Span));
+        entry.Sequence, entry.Timestamp, entry.Subject, entry.Session, entry.Actor, entry.CausedBy, entry.Previous, (FindKind(entry) ?? KindOf(entry.Type)).Read(entry.Data.Span));
 
     /// <summary>Takes over what the store holds. Every lease, run time and backoff starts from here with what was left of it.</summary>
     public static State Load(LoadedState loaded, StateOptions options, long now, long elapsed)

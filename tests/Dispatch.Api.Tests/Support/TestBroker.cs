@@ -1,6 +1,7 @@
 using System.Text;
 using Dispatch.Host;
 using Dispatch.Host.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Xunit.Sdk;
 
@@ -16,11 +17,14 @@ public sealed class TestBroker : IAsyncDisposable
     private readonly LogCapture log = new();
     private readonly HttpClient http;
     private readonly LoadedConfig? source;
+    private readonly Action<IServiceCollection>? compose;
     private Broker? broker;
 
-    private TestBroker(DispatchConfig config, TemporaryDirectory? ownDirectory, TimeProvider clock, LoadedConfig? source = null)
+    private TestBroker(
+        DispatchConfig config, TemporaryDirectory? ownDirectory, TimeProvider clock, LoadedConfig? source = null, Action<IServiceCollection>? compose = null)
     {
         this.source = source;
+        this.compose = compose;
         this.clock = clock;
         Config = config;
         this.ownDirectory = ownDirectory;
@@ -42,7 +46,9 @@ public sealed class TestBroker : IAsyncDisposable
 
     /// <param name="change">What differs from the defaults of the tests: no rate limit, quiet log, known admin token.</param>
     /// <param name="directory">Where the store is; null: a temporary directory.</param>
-    public static async Task<TestBroker> StartAsync(Func<DispatchConfig, DispatchConfig>? change = null, string? directory = null, TimeProvider? clock = null)
+    /// <param name="compose">What a program that embeds the broker adds.</param>
+    public static async Task<TestBroker> StartAsync(
+        Func<DispatchConfig, DispatchConfig>? change = null, string? directory = null, TimeProvider? clock = null, Action<IServiceCollection>? compose = null)
     {
         var own = directory is null ? new TemporaryDirectory() : null;
         var config = new DispatchConfig
@@ -52,7 +58,7 @@ public sealed class TestBroker : IAsyncDisposable
             Limits = new LimitSettings { RequestsPerSecond = 0 },
             Logging = new LoggingSettings { Level = LogLevel.Information, Access = AccessLogging.Off },
         };
-        var broker = new TestBroker(change?.Invoke(config) ?? config, own, clock ?? TimeProvider.System);
+        var broker = new TestBroker(change?.Invoke(config) ?? config, own, clock ?? TimeProvider.System, compose: compose);
         await broker.StartAgainAsync();
         return broker;
     }
@@ -123,7 +129,7 @@ public sealed class TestBroker : IAsyncDisposable
             throw new XunitException($"The broker logged an error: {error}");
     }
 
-    private async Task StartAgainAsync() => broker = await Broker.StartAsync(Config, clock, CancellationToken.None, log, source);
+    private async Task StartAgainAsync() => broker = await Broker.StartAsync(Config, clock, CancellationToken.None, log, source, compose);
 
     private static HttpClient NewHttp() => new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromMinutes(5) }) { Timeout = TimeSpan.FromSeconds(100) };
 

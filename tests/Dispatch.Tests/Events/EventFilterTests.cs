@@ -34,6 +34,25 @@ public sealed class EventFilterTests
         Sessions = session is null ? [] : [session],
     }.Takes(Started));
 
+    [Fact]
+    public void A_predicate_is_asked_last_and_must_hold_too()
+    {
+        var asked = new List<long>();
+        var filter = EventFilter.Custom(happened =>
+        {
+            asked.Add(happened.Sequence);
+            return happened.Event.Data is TaskStarted;
+        });
+
+        Assert.True(filter.Takes(Started));
+        Assert.False((filter with { Sources = ["agents"] }).Takes(Started));
+        Assert.Single(asked);
+        Assert.True((EventFilter.Type("task.*") with { Sessions = ["s-1"] }).Takes(Started));
+        Assert.False(EventFilter.Subject("t-2").Takes(Started));
+        Assert.False(EventFilter.Session("s-2").Takes(Started));
+        Assert.True(EventFilter.Source("tasks").Takes(Started));
+    }
+
     [Theory]
     [InlineData("s-1", true, true, true)]
     [InlineData("s-2", true, false, true)]
