@@ -45,6 +45,7 @@ public sealed class Broker : IAsyncDisposable
     private readonly Housekeeping housekeeping;
     private readonly ConfigWatcher? configWatcher;
     private readonly WebhookRunners webhooks;
+    private readonly ResponderRunners responders;
     private readonly RunningFile runningFile;
     private readonly CancellationTokenSource stopping;
     private readonly ILogger logger;
@@ -52,7 +53,7 @@ public sealed class Broker : IAsyncDisposable
 
     private Broker(
         WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
-        EventBus bus, RunningFile runningFile, CancellationTokenSource stopping)
+        EventBus bus, QuestionDesk desk, ResponderRunners responders, RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
@@ -63,6 +64,8 @@ public sealed class Broker : IAsyncDisposable
         Connections = connections;
         Reads = reads;
         Events = bus;
+        Questions = desk;
+        this.responders = responders;
         this.runningFile = runningFile;
         this.stopping = stopping;
         logger = app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>();
@@ -79,6 +82,9 @@ public sealed class Broker : IAsyncDisposable
 
     /// <summary>Where the program that runs this broker publishes and follows events.</summary>
     public EventBus Events { get; }
+
+    /// <summary>What is asked before a step is taken, for the program that embeds the broker.</summary>
+    public QuestionDesk Questions { get; }
 
     /// <summary>What the API answers to.</summary>
     internal IEnumerable<Endpoint> Endpoints => ((IEndpointRouteBuilder)app).DataSources.SelectMany(source => source.Endpoints);
@@ -144,6 +150,8 @@ public sealed class Broker : IAsyncDisposable
             observer.WebhooksChanged += webhooks.Changed;
             bus = new EventBus(feed, sequencer, store, app.Services, clock, logs.CreateLogger<EventBus>());
             metrics.ObserveHandlers(() => bus.Handlers);
+            var desk = new QuestionDesk(sequencer, store, feed, live, clock);
+            var responders = new ResponderRunners(desk, sequencer, store, app.Services, clock, logs.CreateLogger<ResponderRunners>());
 
             var callers = new CallerDirectory(config.Limits, clock);
             var configWatcher = source is null ? null : new ConfigWatcher(source, live, sequencer, metrics, clock, logs.CreateLogger<ConfigWatcher>());
@@ -167,7 +175,7 @@ public sealed class Broker : IAsyncDisposable
             new ExchangeEndpoint(sequencer, store, live, calls, connections, clock, stopping.Token).Map(app);
             var events = new EventEndpoints(feed, Space, clock, stopping.Token);
             events.Map(app);
-            new QuestionEndpoints(sequencer, store, feed, events, live, clock, stopping.Token).Map(app);
+            new QuestionEndpoints(sequencer, store, desk, events, live, clock, stopping.Token).Map(app);
             new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
             new PublisherEndpoints(sequencer, new EventIntake(sequencer, store), bus.Source).Map(app);
             new SessionEndpoints(sequencer, sessions, clock).Map(app);
@@ -177,11 +185,12 @@ public sealed class Broker : IAsyncDisposable
 
             await sequencer.StartAsync(cancel);
             await bus.StartAsync(cancel);
+            await responders.StartAsync(stopping.Token);
             await app.StartAsync(cancel);
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, configWatcher, webhooks, connections, watch, bus, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             configWatcher?.Start(stopping.Token);
@@ -242,6 +251,7 @@ public sealed class Broker : IAsyncDisposable
     {
         if (configWatcher is not null)
             await configWatcher.Ended;
+        await responders.Ended;
         await housekeeping.Ended;
         housekeeping.Dispose();
         await webhooks.Ended;

@@ -41,6 +41,37 @@ public sealed class AgainstTheBrokerTests
     }
 
     [Fact]
+    public async Task A_question_is_asked_answered_and_waited_for()
+    {
+        await using var broker = await RealBroker.StartAsync();
+        using var asker = broker.Client("coder");
+        using var judge = broker.Client("judge");
+        using var admin = broker.Client("admin", admin: true);
+        Assert.Equal(["tool.*"], (await admin.RegisterResponderAsync("judge", ["tool.*"])).Types);
+        Assert.Equal("judge", Assert.Single(await admin.ListRespondersAsync()).Id);
+
+        var asked = await asker.AskAsync(new NewQuestion { Type = "tool.run", About = "call", Session = "s", Proposal = Some, Timeout = TimeSpan.FromMinutes(1) });
+        Assert.Equal((true, "coder", "s", "deny"), (asked.IsOpen, asked.Asker, asked.Session, asked.Default));
+        Assert.Equal(asked.Id, Assert.Single((await judge.ListQuestionsAsync(new QuestionFilter { Types = ["tool.*"], Session = "s" })).Questions).Id);
+        var waiting = asker.WaitForOutcomeAsync(asked.Id);
+        await judge.AnswerQuestionAsync(asked.Id, Verdict.Modify, "Less.", JsonElement.Parse("""{"words":1}"""));
+
+        var known = await waiting;
+        Assert.Equal((Verdict.Modify, "Less.", 1), (known.Outcome, known.Reason, known.Replacement!.Value.GetProperty("words").GetInt32()));
+        Assert.Equal("judge", Assert.Single(known.Answers).Responder);
+        var second = await Assert.ThrowsAsync<DispatchException>(() => judge.AnswerQuestionAsync(asked.Id, Verdict.Deny));
+        Assert.Equal((409, "already_answered"), (second.Status, second.Code));
+        var off = await asker.AskAsync(new NewQuestion { Type = "tool.run", About = "call", Proposal = Some, Default = Verdict.Allow });
+        Assert.Equal("withdrawn", (await asker.WithdrawQuestionAsync(off.Id)).Status);
+        await admin.RemoveResponderAsync("judge");
+        Assert.Empty(await admin.ListRespondersAsync());
+
+        var task = (await asker.SubmitAsync(new NewTask { Title = "T", Confirm = true })).Task;
+        Assert.True(task.Confirm);
+        Assert.Equal("task.confirmation", Assert.Single((await admin.ListQuestionsAsync(new QuestionFilter { About = task.Id })).Questions).Type);
+    }
+
+    [Fact]
     public async Task A_task_lives_its_life()
     {
         await using var broker = await RealBroker.StartAsync();

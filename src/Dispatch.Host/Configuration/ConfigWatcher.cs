@@ -196,27 +196,27 @@ internal sealed record ConfigStatus(bool IsValid, int NeedRestart, int Reloads)
 
 internal static partial class ConfigMessages
 {
-    [LoggerMessage(EventId = 4501, Level = LogLevel.Information, Message = "{File} was changed and read again; in force now: {Keys}")]
+    [LoggerMessage(EventId = 4601, Level = LogLevel.Information, Message = "{File} was changed and read again; in force now: {Keys}")]
     public static partial void ConfigReloaded(this ILogger logger, string file, string keys);
 
-    [LoggerMessage(EventId = 4502, Level = LogLevel.Warning, Message = "These settings of the file take effect at the next start: {Keys}")]
+    [LoggerMessage(EventId = 4602, Level = LogLevel.Warning, Message = "These settings of the file take effect at the next start: {Keys}")]
     public static partial void ConfigNeedsRestart(this ILogger logger, string keys);
 
-    [LoggerMessage(EventId = 4503, Level = LogLevel.Information, Message = "{File} was read again; no setting is new")]
+    [LoggerMessage(EventId = 4603, Level = LogLevel.Information, Message = "{File} was read again; no setting is new")]
     public static partial void ConfigUnchanged(this ILogger logger, string file);
 
-    [LoggerMessage(EventId = 4504, Level = LogLevel.Error, Message = "{File} is not valid, and nothing was changed: {Faults}")]
+    [LoggerMessage(EventId = 4604, Level = LogLevel.Error, Message = "{File} is not valid, and nothing was changed: {Faults}")]
     public static partial void ConfigWrong(this ILogger logger, string file, string faults);
 
-    [LoggerMessage(EventId = 4505, Level = LogLevel.Warning, Message = "{File} {Problem}; the settings in force stay as they are")]
+    [LoggerMessage(EventId = 4605, Level = LogLevel.Warning, Message = "{File} {Problem}; the settings in force stay as they are")]
     public static partial void ConfigAway(this ILogger logger, string file, string problem);
 
-    [LoggerMessage(EventId = 4506, Level = LogLevel.Warning, Message = "{File} was changed, which takes effect when the broker takes writes again: {Reason}")]
+    [LoggerMessage(EventId = 4606, Level = LogLevel.Warning, Message = "{File} was changed, which takes effect when the broker takes writes again: {Reason}")]
     public static partial void ConfigWaits(this ILogger logger, string file, string reason);
 
-    [LoggerMessage(EventId = 4508, Level = LogLevel.Information, Message = "Changes of {File} are followed")]
+    [LoggerMessage(EventId = 4608, Level = LogLevel.Information, Message = "Changes of {File} are followed")]
     public static partial void ConfigFollowed(this ILogger logger, string file);
 
-    [LoggerMessage(EventId = 4507, Level = LogLevel.Warning, Message = "The broker was started without a configuration file that can be read again; nothing was changed")]
+    [LoggerMessage(EventId = 4607, Level = LogLevel.Warning, Message = "The broker was started without a configuration file that can be read again; nothing was changed")]
     public static partial void NoConfigFile(this ILogger logger);
 }

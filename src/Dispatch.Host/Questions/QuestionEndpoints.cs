@@ -6,7 +6,6 @@ using Dispatch.Host.Http.Problems;
 using Dispatch.Host.Streams;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
-using Dispatch.Tasks;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Routing;
@@ -18,15 +17,11 @@ namespace Dispatch.Host.Questions;
 /// question nor may answer it learns nothing of it.
 /// </summary>
 internal sealed class QuestionEndpoints(
-    Sequencer sequencer, IStore store, EventFeed feed, EventEndpoints streams, LiveConfig config, TimeProvider clock, CancellationToken stopping)
+    Sequencer sequencer, IStore store, QuestionDesk desk, EventEndpoints streams, LiveConfig config, TimeProvider clock, CancellationToken stopping)
 {
     private const int MaxWaitMs = 60_000;
     private const int MaxLimit = 1_000;
     private const int DefaultLimit = 100;
-    private const int FactReads = 10;
-
-    // Each commit wakes who waits for a question: between two looks there is a pause that nobody notices.
-    private static readonly TimeSpan BetweenLooks = TimeSpan.FromMilliseconds(20);
 
     public void Map(IEndpointRouteBuilder routes)
     {
@@ -47,15 +42,10 @@ internal sealed class QuestionEndpoints(
         AskQuestion command;
         using (var body = await JsonBody.ReadAsync(http))
             command = QuestionRequest.ReadQuestion(body, (long)config.Current.Questions.Timeout.TotalMilliseconds);
-        switch (await sequencer.ExecuteAsync(command with { Caller = caller.Agent, ByAdmin = caller.IsAdmin }))
-        {
-            case AskOutcome.Asked asked:
-                http.Response.Headers.Location = "/api/v1/questions/" + asked.Question.Id;
-                await http.WriteJsonAsync(StatusCodes.Status201Created, new StoredQuestion(asked.Question, command.Proposal), QuestionWriter.Write);
-                return;
-            case AskOutcome.TooMany many:
-                throw new ProblemException(new Problem(ErrorCode.TooManyQuestions, $"{many.Open} of your questions are open; at most {AskQuestion.MaxOpen} may be.") { RetryAfterSeconds = 5 });
-        }
+        var asked = await desk.AskAsync(command with { Caller = caller.Agent, ByAdmin = caller.IsAdmin })
+            ?? throw new ProblemException(new Problem(ErrorCode.TooManyQuestions, $"{AskQuestion.MaxOpen} of your questions are open; no more may be.") { RetryAfterSeconds = 5 });
+        http.Response.Headers.Location = "/api/v1/questions/" + asked.Question.Id;
+        await http.WriteJsonAsync(StatusCodes.Status201Created, asked, QuestionWriter.Write);
     }
 
     private async Task ListAsync(HttpContext http)
@@ -77,7 +67,7 @@ internal sealed class QuestionEndpoints(
         streams.TakePlace(http);
 
         // From here on; what is open now comes first. What was settled in between comes twice, the second time as it is.
-        using var cursor = feed.Follow(EventSight.Owner, new EventFilter { Types = ["question.*"] }, feed.Head);
+        using var cursor = desk.Feed.Follow(EventSight.Owner, new EventFilter { Types = ["question.*"] }, desk.Feed.Head);
         var open = await store.ListQuestionsAsync(query with { Status = QuestionStatus.Open, Limit = int.MaxValue }, http.RequestAborted);
         EventEndpoints.BeginStream(http);
         var sink = new QuestionSink(http.Response.BodyWriter, store, async () => await WithVisibilityAsync(http, query));
@@ -102,28 +92,14 @@ internal sealed class QuestionEndpoints(
     {
         using var patience = new CancellationTokenSource(wait, clock);
         using var ended = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, http.RequestAborted, stopping);
-        using var cursor = feed.Follow(EventSight.Owner, new EventFilter { Types = ["question.*"], Subjects = [found.Question.Id] }, found.Question.LastSequence);
         try
         {
-            while (found.Question.IsOpen)
-            {
-                if ((await cursor.ReadAsync(1, ended.Token)).Count > 0)
-                {
-                    found = await FindAsync(http);
-                }
-                else if (cursor.Lag == 0)
-                {
-                    await cursor.WaitAsync(ended.Token);
-                    await Task.Delay(BetweenLooks, clock, ended.Token);
-                }
-            }
+            return await desk.WaitAsync(found.Question.Id, ended.Token);
         }
-        catch (OperationCanceledException) when (ended.IsCancellationRequested && !http.RequestAborted.IsCancellationRequested)
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
         {
-            // As it stands.
+            return await FindAsync(http);
         }
-
-        return found;
     }
 
     private async Task AnswerAsync(HttpContext http)
@@ -134,18 +110,10 @@ internal sealed class QuestionEndpoints(
         using (var body = await JsonBody.ReadAsync(http))
             answer = QuestionRequest.ReadAnswer(body, found.Question.Id, found.Question.IsOfTask) with { Caller = caller.Agent, ByAdmin = caller.IsAdmin };
 
-        for (var read = 0; read < FactReads; read++)
-        {
-            var about = found.Question.IsOfTask && TaskId.TryParse(found.Question.About, out var id) ? await store.FindTaskAsync(id, http.RequestAborted) : null;
-            Command<AnswerOutcome> command = found.Question.IsOfTask ? new ConfirmTask(answer, about) { Caller = caller.Agent, ByAdmin = caller.IsAdmin } : answer;
-            var outcome = await sequencer.ExecuteAsync(command);
-            if (outcome is AnswerOutcome.NeedsFacts)
-                continue;
-            await AnswerOutcomeAsync(http, outcome, answer);
-            return;
-        }
-
-        throw new ProblemException(new Problem(ErrorCode.Busy, "The task changed faster than it could be read. Try again.") { RetryAfterSeconds = 1 });
+        var outcome = await desk.AnswerAsync(answer, found.Question, http.RequestAborted);
+        if (outcome is AnswerOutcome.NeedsFacts)
+            throw new ProblemException(new Problem(ErrorCode.Busy, "The task changed faster than it could be read. Try again.") { RetryAfterSeconds = 1 });
+        await AnswerOutcomeAsync(http, outcome, answer);
     }
 
     private async Task AnswerOutcomeAsync(HttpContext http, AnswerOutcome outcome, AnswerQuestion answer)
@@ -226,7 +194,7 @@ internal sealed class QuestionEndpoints(
     {
         var id = http.PathId();
         var sight = await WithVisibilityAsync(http, new QuestionQuery());
-        return await store.FindQuestionAsync(id, http.RequestAborted) is { } found && sight.Takes(found.Question) ? found
+        return await desk.FindAsync(id, http.RequestAborted) is { } found && sight.Takes(found.Question) ? found
             : throw new ProblemException(new Problem(ErrorCode.QuestionNotFound, $"There is no question {Excerpt.Of(id, 64)}."));
     }
 

@@ -3,6 +3,7 @@ using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Http;
+using Dispatch.Host.Http.Problems;
 using Dispatch.Host.Streams;
 using Dispatch.Questions;
 using Dispatch.Tasks;
@@ -19,6 +20,7 @@ internal static class QuestionRequest
     public const long MaxTimeoutMs = 30L * 86_400_000;
 
     private const int MaxTypes = 100;
+    private const int MaxType = 128;
 
     private static readonly MemberNames OfQuestion = new("type", "about", "session", "proposal", "default", "timeout_ms");
     private static readonly MemberNames OfAnswer = new("answer", "reason", "replacement");
@@ -140,14 +142,39 @@ internal static class QuestionRequest
 
     private static string? Type(JsonElement value, string field, Faults faults)
     {
-        var type = faults.Text(value, field, 128);
-        if (type is null)
-            return null;
-        if (type == Question.TaskConfirmation)
-            faults.Add(field, "is asked by the broker itself: submit a task with confirm", value);
-        else if (type.AsSpan().ContainsAnyExcept(InType) || !type.Contains('.', StringComparison.Ordinal) || type.StartsWith('.') || type.EndsWith('.') || type.Contains("..", StringComparison.Ordinal))
-            faults.Add(field, "must be a dotted name in lower case, as in tool.execution_requested", value);
+        var type = faults.Text(value, field, MaxType);
+        if (type is not null && FaultOfType(type) is { } fault)
+            faults.Add(field, fault, value);
         return type;
+    }
+
+    /// <summary>What is wrong with a type that somebody wants to ask about; null when nothing is.</summary>
+    public static string? FaultOfType(string type)
+    {
+        if (type == Question.TaskConfirmation)
+            return "is asked by the broker itself: submit a task with confirm";
+        var words = type.Split('.');
+        return type.Length > MaxType || words.Length < 2 || words.Contains("") || type.AsSpan().ContainsAnyExcept(InType)
+            ? "must be a dotted name in lower case, as in tool.execution_requested" : null;
+    }
+
+    /// <summary>A change of a task in the form in which the core reads it.</summary>
+    /// <exception cref="ArgumentException">It changes nothing, or what can't be changed.</exception>
+    public static JsonBytes TaskChange(JsonBytes replacement)
+    {
+        using var document = JsonDocument.Parse(replacement.Memory);
+        var faults = new Faults();
+        var change = TaskChange(document.RootElement, "replacement", faults);
+        try
+        {
+            faults.ThrowIfAny();
+        }
+        catch (ProblemException fault)
+        {
+            throw new ArgumentException(fault.Problem.Detail, nameof(replacement), fault);
+        }
+
+        return change!;
     }
 
     private static Verdict ReadVerdict(JsonElement value, string field, Faults faults, string known, params ReadOnlySpan<Verdict> allowed)

@@ -124,6 +124,54 @@ public sealed class LiveBrokerCommandTests(LiveBroker broker)
     }
 
     [Fact]
+    public async Task Questions_are_asked_listed_answered_and_withdrawn()
+    {
+        var type = $"tool.{capability.ToLowerInvariant()}";
+        var set = await broker.RunAsync("responder", "set", "judge-1", "--type", type);
+        Assert.Equal($"judge-1 answers {type}\n", set.Output);
+        Assert.Contains(type, (await broker.RunAsync("responder", "list")).Output, StringComparison.Ordinal);
+        string[] ask = ["question", "ask", "--agent", "coder-1", "--type", type, "--about", "call-9", "--proposal", "{\"command\":\"rm -r build\"}"];
+        var waiting = broker.RunAsync([.. ask, "--wait"]);
+
+        var question = await Eventually.GetAsync(
+            async () => (await broker.JsonAsync("question", "list", "--type", type)).EnumerateArray().ToArray(), open => open.Length == 1, "the question is listed");
+        var id = question[0].GetProperty("id").GetString()!;
+        Assert.Contains("rm -r build", (await broker.RunAsync("question", "list", "--type", type)).Output, StringComparison.Ordinal);
+        Assert.Contains("waits for    judge-1", (await broker.RunAsync("question", "show", id)).Output, StringComparison.Ordinal);
+        Assert.Equal(2, (await broker.RunAsync("question", "answer", id, "modify", "--replacement", "[]")).ExitCode);
+        var answered = await broker.RunAsync("question", "answer", id, "modify", "--replacement", "{\"command\":\"ls\"}", "--reason", "Look first.");
+        Assert.Equal($"{id}  modify: Look first.\n", answered.Output);
+
+        var told = await waiting;
+        Assert.Equal((0, "{\"command\":\"ls\"}\n"), (told.ExitCode, told.Output));
+        Assert.Equal(5, (await broker.RunAsync("question", "answer", id, "allow")).ExitCode);
+        Assert.Equal(4, (await broker.RunAsync("question", "show", "none")).ExitCode);
+
+        waiting = broker.RunAsync([.. ask, "--wait"]);
+        question = await Eventually.GetAsync(
+            async () => (await broker.JsonAsync("question", "list", "--type", type)).EnumerateArray().ToArray(), open => open.Length == 1, "the next question is listed");
+        Assert.Equal("deny", (await broker.JsonAsync("question", "answer", question[0].GetProperty("id").GetString()!, "deny")).GetProperty("outcome").GetString());
+        Assert.Equal(1, (await waiting).ExitCode);
+
+        var other = await broker.JsonAsync(ask);
+        Assert.Equal("withdrawn", (await broker.JsonAsync("question", "withdraw", other.GetProperty("id").GetString()!)).GetProperty("status").GetString());
+        Assert.Equal("No question is open.", (await broker.RunAsync("question", "list", "--type", type)).Errors.Trim());
+        Assert.True((await broker.JsonAsync("responder", "remove", "judge-1")).GetProperty("deleted").GetBoolean());
+    }
+
+    [Fact]
+    public async Task A_task_is_submitted_to_be_confirmed()
+    {
+        var task = await broker.JsonAsync("submit", "Deploy", "--confirm", "--require", capability);
+        Assert.Equal("blocked", task.GetProperty("status").GetString());
+        var question = Assert.Single((await broker.JsonAsync("question", "list", "--about", task.GetProperty("id").GetString()!)).EnumerateArray());
+
+        await broker.RunAsync("question", "answer", question.GetProperty("id").GetString()!, "allow");
+
+        Assert.Equal("pending", (await broker.JsonAsync("task", "show", task.GetProperty("id").GetString()!)).GetProperty("status").GetString());
+    }
+
+    [Fact]
     public async Task Webhooks_are_made_shown_changed_tried_and_deleted()
     {
         var made = await broker.RunAsync("webhook", "create", "--url", "http://localhost:9/hook", "--type", "task.created", "--type", "agent.*", "--description", "a note");

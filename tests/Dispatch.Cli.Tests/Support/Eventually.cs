@@ -17,4 +17,17 @@ public static class Eventually
             await Task.Delay(10);
         }
     }
+
+    /// <summary>The first value for which it holds; fails the test when there is none in time.</summary>
+    public static async Task<T> GetAsync<T>(Func<Task<T>> read, Func<T, bool> holds, string what)
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            var value = await read();
+            if (holds(value))
+                return value;
+            Assert.True(waited.Elapsed < Patience, $"did not happen within {Patience.TotalSeconds} s: {what}; it is {value}");
+        }
+    }
 }
