@@ -84,6 +84,7 @@ async Task<int> RunAsync()
         ("latency", arguments.Wants("latency"), LatencyRow.RunAsync),
         ("memory and start", arguments.Wants("memory") || arguments.Wants("start"), StoreRows.RunAsync),
         ("events", arguments.Wants("events"), EventRows.RunAsync),
+        ("in process", arguments.Wants("in-process"), InProcessRow.RunAsync),
         ("idle", arguments.Wants("idle"), IdleRow.RunAsync),
     ];
     foreach (var (name, _, row) in rows.Where(row => row.Wanted))

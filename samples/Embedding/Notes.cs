@@ -1,4 +1,6 @@
 using Dispatch.Host.Bus;
+using Dispatch.Host.Questions;
+using Dispatch.Questions;
 
 namespace Embedding;
 
@@ -14,4 +16,11 @@ internal sealed class WordCounter : IEventHandler<NoteTaken>
         Console.WriteLine($"Note {happened.Entry.Sequence} has {words} words.");
         return Task.CompletedTask;
     }
+}
+
+/// <summary>Looks at tasks that were submitted with <c>--confirm</c> before an agent gets them.</summary>
+internal sealed class Editor : IQuestionResponder
+{
+    public Task<ResponderAnswer> AnswerAsync(StoredQuestion question, CancellationToken cancel) => Task.FromResult(
+        question.Proposal.ToString().Contains("delete", StringComparison.OrdinalIgnoreCase) ? ResponderAnswer.Deny("Notes are never deleted.") : ResponderAnswer.Allow());
 }

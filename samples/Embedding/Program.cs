@@ -2,10 +2,11 @@ using Dispatch.Events;
 using Dispatch.Host;
 using Dispatch.Host.Bus;
 using Dispatch.Host.Configuration;
+using Dispatch.Host.Questions;
 using Dispatch.Tasks;
 using Embedding;
 
-// A program with a broker of its own: it publishes notes, counts them, and looks on when a task ends.
+// A program with a broker of its own: it publishes notes, counts them, confirms tasks, and looks on when one ends.
 if (args.Length > 1)
 {
     Console.Error.WriteLine("Usage: Embedding [DIRECTORY]   keeps the log in DIRECTORY (default: notes-data)");
@@ -24,7 +25,8 @@ try
             options.Name = "word-counter";
             options.Durable = true;
             options.StartAfter = 0;
-        }));
+        })
+        .AddQuestionResponder<Editor>("editor", "task.confirmation"));
 
     using var ended = broker.Events.Subscribe<TaskCompleted>(EventFilter.All, (happened, _) =>
     {

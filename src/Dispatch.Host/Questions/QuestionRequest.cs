@@ -1,9 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using Dispatch.Events;
-using Dispatch.Host.Auth;
 using Dispatch.Host.Http;
-using Dispatch.Host.Http.Problems;
 using Dispatch.Host.Streams;
 using Dispatch.Questions;
 using Dispatch.Tasks;

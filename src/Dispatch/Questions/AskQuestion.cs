@@ -28,7 +28,7 @@ public sealed record AskQuestion(string Type, string About, string? Session, Jso
     /// <summary>All responders that are registered for the type now are waited for.</summary>
     internal static Question Raise(State state, Decision decision, string type, string about, string? session, string asker, JsonBytes proposal, Verdict missing, long expiresAt)
     {
-        var id = decision.Ids.NewTaskId(decision.Now).ToString();
+        var id = decision.Ids.NewId(decision.Now);
         var awaited = state.Questions.Responders.Where(responder => responder.Takes(type)).Select(responder => responder.Id).ToArray();
         decision.Raise(id, session, 0, new QuestionAsked(type, about, asker, proposal, missing, awaited.Length == 0 ? null : awaited, expiresAt));
         return state.Questions.Find(id)!;

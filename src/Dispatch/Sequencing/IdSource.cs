@@ -12,6 +12,9 @@ public sealed class IdSource(Random random)
     private long lastMs;
     private int counter;
 
+    /// <summary>One as text, in lower case.</summary>
+    public string NewId(long now) => NewTaskId(now).ToString();
+
     public TaskId NewTaskId(long now)
     {
         if (now > lastMs)

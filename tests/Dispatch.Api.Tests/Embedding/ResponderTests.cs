@@ -4,7 +4,6 @@ using Dispatch.Api.Tests.Support;
 using Dispatch.Events;
 using Dispatch.Host.Questions;
 using Dispatch.Questions;
-using Dispatch.Sequencing;
 using Microsoft.Extensions.DependencyInjection;
 
 namespace Dispatch.Api.Tests.Embedding;

@@ -144,7 +144,7 @@ public sealed class LiveBrokerCommandTests(LiveBroker broker)
 
         var told = await waiting;
         Assert.Equal((0, "{\"command\":\"ls\"}\n"), (told.ExitCode, told.Output));
-        Assert.Equal(5, (await broker.RunAsync("question", "answer", id, "allow")).ExitCode);
+        Assert.Equal(1, (await broker.RunAsync("question", "answer", id, "allow")).ExitCode);
         Assert.Equal(4, (await broker.RunAsync("question", "show", "none")).ExitCode);
 
         waiting = broker.RunAsync([.. ask, "--wait"]);

@@ -1,6 +1,5 @@
 using Dispatch.Events;
 using Dispatch.Questions;
-using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
 
