@@ -53,7 +53,7 @@ public sealed class TaskStatesPageTests
     private static IEnumerable<(string From, string To, string Label)> Moves()
     {
         yield return ("scheduled", "pending", "due");
-        yield return ("scheduled", "blocked", "due, dependencies not met");
+        yield return ("scheduled", "blocked", "due, dependencies not met or not confirmed");
         yield return ("blocked", "pending", "dependencies met");
         foreach (var (kind, from, to) in TaskTransitions.Table)
         {
@@ -75,7 +75,7 @@ public sealed class TaskStatesPageTests
     {
         "task.reassigned" => "pending while retries are left, else failed",
         "task.retried" => "pending; by a person also scheduled or blocked when it never got as far as the queue",
-        "task.updated" => "unchanged, or what the event says: pending or blocked when due, pending when its dependencies are met",
+        "task.updated" => "unchanged, or what the event says: pending or blocked when due, pending when its dependencies are met and it is confirmed",
         _ => "unchanged",
     };
 
