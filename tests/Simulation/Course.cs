@@ -40,6 +40,8 @@ internal sealed class Course(Universe universe)
         for (var i = 0; i < universe.Weather.Workers; i++)
             everybody.Add(new Worker(universe, $"agent-{i}", Dice.Of(universe.Seed, 200 + i)).RunAsync());
         everybody.Add(new Administrator(universe, random).RunAsync());
+        if (universe.Weather.LogIsTrimmed)
+            everybody.Add(new Trimmer(universe, Dice.Of(universe.Seed, 300)).RunAsync());
         var done = Task.WhenAll(everybody);
         await Task.WhenAny(done, universe.DelayAsync(StormMs));
         universe.AbandonOperations();

@@ -58,6 +58,7 @@ internal sealed class PlantedBug(Universe universe, Random random)
             Webhooks = batch.Webhooks,
             RemovedWebhooks = batch.RemovedWebhooks,
             PrunedTasks = batch.PrunedTasks,
+            Horizon = batch.Horizon,
             Totals = totals ?? batch.Totals,
         };
 }

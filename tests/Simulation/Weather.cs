@@ -62,6 +62,8 @@ internal sealed class Weather
 
     public bool PeopleInterfere { get; private init; }
 
+    public bool LogIsTrimmed { get; private init; }
+
     public required StateOptions State { get; init; }
 
     public required SequencerOptions Loop { get; init; }
@@ -135,6 +137,7 @@ internal sealed class Weather
                 TickMs = random.Pick([200L, 5_000]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },
+            LogIsTrimmed = Often(),
         };
     }
 

@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -260,6 +261,20 @@ public sealed class StateComparerTests
         public string? Doubled { get; init; }
 
         public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => System.Threading.Tasks.Task.FromResult<IStoreAudit>(this);
+
+        public Task<LogBase?> FindBaseAsync(CancellationToken cancel) => store.FindBaseAsync(cancel);
+
+        public IAsyncEnumerable<byte[]> BasePartsAsync(CancellationToken cancel) => store.BasePartsAsync(cancel);
+
+        public Task<LogExtent> FindExtentAsync(CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<LogBase> TakeBaseAsync(CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task PrepareTrimAsync(long upTo, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<bool> TrimAsync(int most, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<FollowerPlace>> ListCursorsAsync(CancellationToken cancel) => throw new NotSupportedException();
 
         public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel)
         {
