@@ -40,6 +40,7 @@ public sealed class Broker : IAsyncDisposable
     private readonly IStore store;
     private readonly Sequencer sequencer;
     private readonly Housekeeping housekeeping;
+    private readonly LogRetention retention;
     private readonly WebhookRunners webhooks;
     private readonly RunningFile runningFile;
     private readonly CancellationTokenSource stopping;
@@ -47,13 +48,14 @@ public sealed class Broker : IAsyncDisposable
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, LogRetention retention, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
         RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
+        this.retention = retention;
         this.webhooks = webhooks;
         Connections = connections;
         Reads = reads;
@@ -124,6 +126,7 @@ public sealed class Broker : IAsyncDisposable
                 logs.CreateLogger<WebhookRunners>());
             var webhooks = new WebhookRunners(webhookTools);
             observer.WebhooksChanged += webhooks.Changed;
+            var retention = new LogRetention(sequencer, store, () => config.Retention, webhookTools.Book.FlushAsync, metrics, clock, logs.CreateLogger<LogRetention>());
 
             app.UseRequestIds();
             app.UseAccessLog();
@@ -152,9 +155,10 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, webhooks, connections, watch, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, retention, webhooks, connections, watch, runningFile, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
+            retention.Start(stopping.Token);
             webhooks.Start(stopping.Token);
             return broker;
         }
@@ -204,6 +208,7 @@ public sealed class Broker : IAsyncDisposable
     private async Task CloseStoreAsync()
     {
         await housekeeping.Ended;
+        await retention.Ended;
         await webhooks.Ended;
         webhooks.Dispose();
         await store.DisposeAsync();

@@ -40,6 +40,7 @@ public sealed class DispatchMetrics : IDisposable
     private readonly Histogram<double> batchSize;
     private readonly Histogram<double> requestTime;
     private Func<BrokerGauges>? broker;
+    private Func<LogGauges>? log;
     private Func<long>? droppedLogLines;
 
     /// <summary>Makes the instruments.</summary>
@@ -66,6 +67,9 @@ public sealed class DispatchMetrics : IDisposable
         Meter.CreateObservableGauge("dispatch_queue_depth", () => One(Broker?.QueueDepth), description: "Commands that wait for the sequencer.");
         Meter.CreateObservableGauge("dispatch_oldest_pending_seconds", () => One(Broker?.OldestPendingMs / 1000.0), description: "Age of the oldest pending task.");
         Meter.CreateObservableGauge("dispatch_log_sequence", () => One(Broker?.Sequence), description: "Last sequence number of the event log.");
+        Meter.CreateObservableGauge("dispatch_log_horizon", () => One(log?.Invoke().Horizon), description: "Sequence number of the oldest event that is kept.");
+        Meter.CreateObservableGauge("dispatch_log_bytes", () => One(log?.Invoke().Bytes), description: "What the kept events take: their data, and 160 bytes each.");
+        Meter.CreateObservableGauge("dispatch_log_held_back", () => One(log?.Invoke().HeldBack), description: "Events that are past their retention and kept only for a follower that has not come so far.");
         Meter.CreateObservableGauge("dispatch_dead_letters", () => One(Broker?.DeadLetters), description: "Dead letters in the store.");
         Meter.CreateObservableCounter("dispatch_log_lines_dropped_total", () => One(droppedLogLines?.Invoke()), description: "Log lines dropped because the output was not read fast enough.");
 
@@ -79,6 +83,9 @@ public sealed class DispatchMetrics : IDisposable
 
     /// <summary>Says where the gauges are read from. Called at each scrape, on the scraper's thread, once per gauge.</summary>
     public void Observe(Func<BrokerGauges> gauges) => broker = gauges;
+
+    /// <summary>The same for what is kept of the log.</summary>
+    public void ObserveLog(Func<LogGauges> gauges) => log = gauges;
 
     /// <summary>Tasks were accepted.</summary>
     public void RecordSubmitted(int tasks) => tasksSubmitted.Add(tasks);
