@@ -31,7 +31,7 @@ internal sealed class LogRetention
     private readonly TimeProvider clock;
     private readonly ILogger<LogRetention> logger;
     private readonly long startedAt;
-    private readonly HashSet<(string Name, long Sequence)> dead = [];
+    private readonly Dictionary<string, long> dead = new(StringComparer.Ordinal);
     private LogGauges gauges = new(1, 0, 0);
     private (string Name, long Sequence)? holder;
 
@@ -74,10 +74,15 @@ internal sealed class LogRetention
 
         long held = 0;
         if (FindDue(extent, limits) is { } due)
+        {
             held = due.Base.Sequence - await MoveAsync(extent, due.Base, due.Reason, limits, cancel);
+            extent = await store.FindExtentAsync(cancel);
+        }
         else
+        {
             holder = null;
-        extent = await store.FindExtentAsync(cancel);
+        }
+
         gauges = new LogGauges(extent.Horizon, extent.KeptBytes, held);
     }
 
@@ -169,8 +174,9 @@ internal sealed class LogRetention
         var patience = limits.SubscriberDead;
         if (Now - since < patience.TotalMilliseconds || Now - startedAt < Math.Min(patience.TotalMilliseconds, Grace.TotalMilliseconds))
             return true;
-        if (dead.Add((follower.Name, follower.Sequence)))
+        if (dead.GetValueOrDefault(follower.Name, -1) != follower.Sequence)
             logger.FollowerDead(follower.Name, follower.Sequence, DateTimeOffset.FromUnixTimeMilliseconds(since));
+        dead[follower.Name] = follower.Sequence;
         return false;
     }
 

@@ -26,8 +26,9 @@ public sealed class DirectionTests
         ["Webhooks"] = ["Events", "Sequencing"],
         ["Sessions"] = ["Events", "Sequencing"],
         ["Publishing"] = ["Events", "Sequencing"],
-        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks"],
-        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Sequencing"],
+        ["Retention"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Sequencing"],
+        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Retention"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Retention", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];

@@ -222,7 +222,9 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
                 http.Abort();
         }
 
-        Task BeatAsync() => pass is null ? sink.HeartbeatAsync(feed.Head, cursor.Lag, ended.Token) : sink.HeartbeatAsync(cursor.Position, 0, ended.Token);
+        Task BeatAsync() => pass is null
+            ? sink.HeartbeatAsync(feed.Head, cursor.Lag, feed.Horizon, ended.Token)
+            : sink.HeartbeatAsync(cursor.Position, 0, null, ended.Token);
     }
 
     private async Task WaitAsync(EventCursor cursor, TimeSpan most, CancellationToken ended)

@@ -135,7 +135,8 @@ public sealed class State
     }
 
     /// <summary>Takes over a row of the base from which a folded state begins, before any event.</summary>
-    internal void Restore(BaseRow row)
+    /// <exception cref="ArgumentException">The row is there already.</exception>
+    public void Restore(BaseRow row)
     {
         if (row.Start is { } start)
         {
