@@ -3,6 +3,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -30,6 +31,7 @@ public sealed class BatchBuilder(long sequence = 0)
     private List<string> removedWebhooks = [];
     private List<string> removed = [];
     private List<long> pruned = [];
+    private long? horizon;
 
     /// <summary>Sequence of the last event raised.</summary>
     public long Sequence { get; private set; } = sequence;
@@ -202,6 +204,12 @@ public sealed class BatchBuilder(long sequence = 0)
         }
     }
 
+    public void Trim(LogBase known)
+    {
+        horizon = known.Sequence + 1;
+        Add("log", null, "system", 0, new LogTrimmed(known.Sequence + 1, TrimReason.Size, known.Digest));
+    }
+
     public DispatchEvent Add(string subject, string? session, string actor, long previous, EventData data, long causedBy = 0)
     {
         var happened = new DispatchEvent(++Sequence, Now++, subject, session, actor, causedBy, previous, data);
@@ -231,9 +239,11 @@ public sealed class BatchBuilder(long sequence = 0)
             Webhooks = webhooks,
             RemovedWebhooks = removedWebhooks,
             PrunedTasks = pruned,
+            Horizon = horizon,
             Totals = [.. totals],
         };
         rows.Clear();
+        horizon = null;
         (publishers, removedPublishers, published) = ([], [], []);
         (events, attempts, keys, tokens, sessions, closed, removed, pruned) = ([], [], [], [], [], [], [], []);
         (events, attempts, keys, tokens, removed, pruned) = ([], [], [], [], [], []);

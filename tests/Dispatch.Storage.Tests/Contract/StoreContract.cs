@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -11,7 +12,7 @@ using static Dispatch.Storage.Tests.Contract.BatchBuilder;
 namespace Dispatch.Storage.Tests.Contract;
 
 /// <summary>What every store has to do. Each store runs these tests by deriving from this class.</summary>
-public abstract class StoreContract : IAsyncLifetime
+public abstract partial class StoreContract : IAsyncLifetime
 {
     private static readonly CancellationToken None = CancellationToken.None;
 
@@ -350,6 +351,7 @@ public abstract class StoreContract : IAsyncLifetime
             new WebhookUpdated("example.org:8080", null, null, null, null, null),
             new WebhookDeleted(),
             new WebhookDisabled("It fails."),
+            new LogTrimmed(5, TrimReason.Age, "c0ffee"),
             new WebhookEnabled(),
             new WebhookSecretRotated(99),
             new WebhookUrlSet("https://example.org/in"),
