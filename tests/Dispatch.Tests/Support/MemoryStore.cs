@@ -129,11 +129,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
             webhooks[webhook.Id] = webhook;
         foreach (var id in batch.RemovedWebhooks)
             webhooks.Remove(id);
-        if (batch.Horizon is { } moved)
-        {
-            Assert.Contains(moved - 1, bases.Keys);
-            horizon = moved;
-        }
+        horizon = batch.Horizon ?? horizon;
 
         foreach (var number in batch.PrunedTasks)
             Prune(number);
