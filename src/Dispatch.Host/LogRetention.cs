@@ -16,10 +16,13 @@ internal sealed class LogRetention
     private const string WebhookCursor = "webhook/";
 
     // Each bit is a transaction between commits.
-    private const int TrimmedAtOnce = 256;
+    private const int TrimmedAtOnce = 2_048;
 
     // A new base is due when a quarter of what is kept came since the last, so that a quarter too much is kept at the most.
     private const int BasesPerLimit = 4;
+
+    // What failed costs room and time: it is not tried each second.
+    private static readonly TimeSpan Recovering = TimeSpan.FromSeconds(30);
 
     // A broker that was away for long must not take its followers for dead before they can say a word.
     private static readonly TimeSpan Grace = TimeSpan.FromHours(1);
@@ -193,8 +196,9 @@ internal sealed class LogRetention
                 }
                 catch (Exception failure) when (failure is not OperationCanceledException)
                 {
-                    // Whatever it is, the next period tries again: the broker serves without it.
+                    // Whatever it is, a later period tries again: the broker serves without it.
                     logger.RetentionFailed(failure.Message);
+                    await Task.Delay(Recovering, clock, stop);
                 }
             }
         }

@@ -40,13 +40,13 @@ internal sealed class BatchWriter
     private long[]? writtenTotals;
     private long probes;
 
-    internal BatchWriter(SqliteConnection connection)
+    internal BatchWriter(SqliteConnection connection, TimeProvider clock)
     {
         this.connection = connection;
         specs = new SpecRows(connection);
         people = new TaskPeople(connection);
         states = new TaskStates(connection);
-        log = new LogWriter(connection, specs);
+        log = new LogWriter(connection, specs, clock);
         registry = new RegistryWriter(connection, log);
         cursors = new CursorWriter(connection);
         begin = connection.Prepare("BEGIN IMMEDIATE");

@@ -18,7 +18,8 @@ internal sealed class LogRows(SqliteConnection connection)
     private readonly SqliteStatement meta = connection.Prepare("SELECT value FROM meta WHERE key = ?");
     private readonly SqliteStatement bytesBehind = connection.Prepare("SELECT count(*), sum(length(CAST(data AS BLOB))) FROM events WHERE sequence > ?");
     private readonly SqliteStatement bases = connection.Prepare($"SELECT {BaseColumns} FROM log_bases WHERE sequence >= ? ORDER BY sequence");
-    private readonly SqliteStatement ends = connection.Prepare("SELECT min(sequence), (SELECT max(sequence) FROM events), (SELECT min(sequence) FROM log_base_parts) FROM events");
+    private readonly SqliteStatement ends = connection.Prepare(
+        "SELECT (SELECT min(sequence) FROM events), (SELECT max(sequence) FROM events), (SELECT min(sequence) FROM log_base_parts)");
     private readonly SqliteStatement timestampOf = connection.Prepare("SELECT timestamp FROM events WHERE sequence = ?");
 
     internal static long BytesOf(int data) => data + LogExtent.EventBytes;

@@ -15,11 +15,16 @@ internal sealed class LogWriter
     private const int PreparedTasks = 256;
     private const int PreparedBytes = 1 << 20;
     private const int DeletedParts = 8;
+    private const int DeletedEvents = 64;
+
+    // Large events take long to delete: then a piece is shorter than asked for, and nobody waits for it.
+    private static readonly TimeSpan LongestPiece = TimeSpan.FromMilliseconds(10);
 
     private static readonly string OutsideTypes = string.Join(", ", OutsideEvent.Kinds.Select(kind => $"'{kind.Name}'"));
 
     private readonly SqliteConnection connection;
     private readonly SpecRows specs;
+    private readonly TimeProvider clock;
     private readonly LogRows log;
     private readonly SqliteStatement writeMeta;
     private readonly SqliteStatement writeMark;
@@ -39,10 +44,11 @@ internal sealed class LogWriter
     private (long Marked, long Bytes)? counted;
     private long? horizon;
 
-    internal LogWriter(SqliteConnection connection, SpecRows specs)
+    internal LogWriter(SqliteConnection connection, SpecRows specs, TimeProvider clock)
     {
         this.connection = connection;
         this.specs = specs;
+        this.clock = clock;
         log = new LogRows(connection);
         writeMeta = connection.Prepare("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)");
         writeMark = connection.Prepare(LogRows.WriteMark);
@@ -178,13 +184,9 @@ internal sealed class LogWriter
         firstEvent.Reset();
         if (first > 0 && first < Horizon)
         {
-            var last = Math.Min(first + most, Horizon) - 1;
-            deletePublished.Bind(1, first);
-            deletePublished.Bind(2, last);
-            deletePublished.Execute();
-            deleteEvents.Bind(1, first);
-            deleteEvents.Bind(2, last);
-            deleteEvents.Execute();
+            var end = Math.Min(first + most, Horizon);
+            for (var began = clock.GetTimestamp(); first < end && clock.GetElapsedTime(began) < LongestPiece; first += DeletedEvents)
+                Delete(first, Math.Min(first + DeletedEvents, end) - 1);
             return true;
         }
 
@@ -194,6 +196,16 @@ internal sealed class LogWriter
         deleteParts.Bind(2, (long)DeletedParts);
         deleteParts.Execute();
         return connection.Changes > 0;
+    }
+
+    private void Delete(long first, long last)
+    {
+        deletePublished.Bind(1, first);
+        deletePublished.Bind(2, last);
+        deletePublished.Execute();
+        deleteEvents.Bind(1, first);
+        deleteEvents.Bind(2, last);
+        deleteEvents.Execute();
     }
 
     private void Move(long to)

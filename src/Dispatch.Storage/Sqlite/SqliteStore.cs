@@ -127,19 +127,32 @@ public sealed class SqliteStore : IStore
 
     public async Task<LogBase> TakeBaseAsync(CancellationToken cancel)
     {
-        for (var more = true; more;)
-            await Writer.WriteAsync(log => more = log.DeleteStrayParts(), cancel);
-
+        await DeleteStrayPartsAsync(cancel);
         await using var audit = SqliteAudit.Open(options);
         var (head, bytes, known) = audit.FindEnd();
         if (known is not null)
             return known;
 
-        var part = 0;
-        var written = await BaseFormat.WriteAsync(audit, data => Writer.WriteAsync(log => log.WritePart(head, ++part, data), cancel), cancel);
-        var made = written with { Bytes = bytes };
-        await Writer.WriteAsync(log => log.WriteBase(made), cancel);
-        return made;
+        try
+        {
+            var part = 0;
+            var written = await BaseFormat.WriteAsync(audit, data => Writer.WriteAsync(log => log.WritePart(head, ++part, data), cancel), cancel);
+            var made = written with { Bytes = bytes };
+            await Writer.WriteAsync(log => log.WriteBase(made), cancel);
+            return made;
+        }
+        catch (StoreException)
+        {
+            // The disk may be full: what there is of it must not stand in the way of commits.
+            await DeleteStrayPartsAsync(cancel);
+            throw;
+        }
+    }
+
+    private async Task DeleteStrayPartsAsync(CancellationToken cancel)
+    {
+        for (var more = true; more;)
+            await Writer.WriteAsync(log => more = log.DeleteStrayParts(), cancel);
     }
 
     public async Task PrepareTrimAsync(long upTo, CancellationToken cancel)

@@ -33,7 +33,7 @@ internal sealed class SqliteWriter : IDisposable
         connection = DatabaseFile.OpenForWriting(options, clock);
         try
         {
-            rows = new BatchWriter(connection);
+            rows = new BatchWriter(connection, clock);
             log = new WriteAheadLog(connection, options.CheckpointKiB);
         }
         catch
