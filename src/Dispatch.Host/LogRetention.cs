@@ -194,6 +194,10 @@ internal sealed class LogRetention
                 {
                     await RunOnceAsync(stop);
                 }
+                catch (RefusedException)
+                {
+                    // Busy, or the store is away: the next period tries again, and /ready tells the reason.
+                }
                 catch (Exception failure) when (failure is not OperationCanceledException)
                 {
                     // Whatever it is, a later period tries again: the broker serves without it.

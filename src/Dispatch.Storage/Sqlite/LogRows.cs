@@ -1,6 +1,5 @@
 using System.Globalization;
 using Dispatch.Retention;
-using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 
 namespace Dispatch.Storage.Sqlite;

@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.WebSockets;
-using System.Text.Json;
 using Dispatch.Api.Tests.Support;
 using Dispatch.Host;
 using Dispatch.Host.Configuration;

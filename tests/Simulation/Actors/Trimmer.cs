@@ -1,5 +1,4 @@
 using Dispatch.Retention;
-using Dispatch.Sequencing;
 
 namespace Dispatch.Simulation.Actors;
 
