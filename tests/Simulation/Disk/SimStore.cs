@@ -184,14 +184,15 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
             return known.About;
 
         List<byte[]> parts = [];
-        var made = await BaseFormat.WriteAsync(
+        var written = await BaseFormat.WriteAsync(
             new DiskAudit(seen),
             async part =>
             {
                 await WriteAsync(() => { }, cancel);
                 parts.Add(part);
             },
-            cancel) with { Bytes = seen.Bytes };
+            cancel);
+        var made = written with { Bytes = seen.Bytes };
         await WriteAsync(() => Disk.Bases[made.Sequence] = (made, [.. parts]), cancel);
         return made;
     }
