@@ -94,7 +94,7 @@ internal sealed class LogRetention
         var (covered, bytes) = extent.Bases.Count == 0 ? (extent.Horizon - 1, 0) : (extent.Bases[^1].Sequence, extent.Bases[^1].Bytes);
 
         // One event is what moving the horizon leaves behind: an idle log would go on like this for ever.
-        if (extent.Head <= covered + 1 || extent.NewestAt is not { } since)
+        if (extent.Head <= covered + 1 || extent.UncoveredSince is not { } since)
             return false;
         return (limits.Events > TimeSpan.Zero && Now - since >= limits.Events.TotalMilliseconds / BasesPerLimit)
             || (limits.EventsBytes > 0 && extent.Bytes - bytes >= limits.EventsBytes / BasesPerLimit);

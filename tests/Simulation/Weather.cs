@@ -137,7 +137,7 @@ internal sealed class Weather
                 TickMs = random.Pick([200L, 5_000]),
                 AnswerBeforeCommit = bug == Bug.AnswerBeforeCommit,
             },
-            LogIsTrimmed = Often(),
+            LogIsTrimmed = bug is Bug.BaseForgetsTask or Bug.TrimmedTooFar || Often(),
         };
     }
 

@@ -20,10 +20,10 @@ public sealed record LogBase(long Sequence, long Timestamp, long Bytes, int Part
 /// <param name="Horizon">Sequence of the oldest event that is kept; 1 while all are.</param>
 /// <param name="Head">That of the last one; 0 for an empty log.</param>
 /// <param name="Bytes">What all events up to the head take, counted from the first, kept or not: their data, and <see cref="EventBytes"/> each.</param>
-/// <param name="NewestAt">Timestamp of the oldest event that no base covers; null when there is none.</param>
+/// <param name="UncoveredSince">Timestamp of the oldest event that no base covers; null when there is none.</param>
 /// <param name="Bases">The complete bases at or above the horizon, oldest first.</param>
 /// <param name="IsTrimmed">False while something below the horizon is left to be deleted.</param>
-public sealed record LogExtent(long Horizon, long Head, long Bytes, long? NewestAt, IReadOnlyList<LogBase> Bases, bool IsTrimmed)
+public sealed record LogExtent(long Horizon, long Head, long Bytes, long? UncoveredSince, IReadOnlyList<LogBase> Bases, bool IsTrimmed)
 {
     /// <summary>What an event takes besides its data.</summary>
     public const int EventBytes = 160;

@@ -19,13 +19,13 @@ public abstract partial class StoreContract
         var task = Log.Submit(Spec(context: $"{{\"text\":\"{new string('x', 5_000)}\"}}"));
         await CommitAsync();
         var first = await Store.FindExtentAsync(None);
-        Assert.Equal((1, 1, Log.Now - 1), (first.Horizon, first.Head, first.NewestAt));
+        Assert.Equal((1, 1, Log.Now - 1), (first.Horizon, first.Head, first.UncoveredSince));
         Assert.InRange(first.Bytes, 5_000, 6_000);
         Assert.Equal(first.Bytes, first.KeptBytes);
 
         var known = await Store.TakeBaseAsync(None);
         Assert.Equal((1, Log.Now - 1, first.Bytes), (known.Sequence, known.Timestamp, known.Bytes));
-        Assert.Null((await Store.FindExtentAsync(None)).NewestAt);
+        Assert.Null((await Store.FindExtentAsync(None)).UncoveredSince);
         Assert.Equal(known, await Store.TakeBaseAsync(None));
 
         Log.Finish(task, "1");
@@ -33,7 +33,7 @@ public abstract partial class StoreContract
         await ReopenAsync();
         var second = await Store.FindExtentAsync(None);
         Assert.Equal([known], second.Bases);
-        Assert.Equal(Log.Now - 2, second.NewestAt);
+        Assert.Equal(Log.Now - 2, second.UncoveredSince);
 
         await TrimAsync(known);
         await ReopenAsync();

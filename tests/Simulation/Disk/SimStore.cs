@@ -183,6 +183,8 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         if (seen.Bases.TryGetValue(seen.Sequence, out var known))
             return known.About;
 
+        if (machine.Bug == Bug.BaseForgetsTask && seen.Tasks.Count > 0)
+            seen.Tasks.Remove(seen.Tasks.Keys.First());
         List<byte[]> parts = [];
         var written = await BaseFormat.WriteAsync(
             new DiskAudit(seen),
@@ -207,6 +209,8 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
     {
         var more = false;
         await WriteAsync(() => more = Disk.Trim(most), cancel);
+        if (machine.Bug == Bug.TrimmedTooFar && Disk.Horizon > 1 && Disk.Log.Count > 1 && Disk.Log[0].Sequence == Disk.Horizon)
+            Disk.Log.RemoveAt(0);
         return more;
     }
 
