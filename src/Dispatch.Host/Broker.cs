@@ -44,6 +44,7 @@ public sealed class Broker : IAsyncDisposable
     private readonly Sequencer sequencer;
     private readonly Housekeeping housekeeping;
     private readonly ConfigWatcher? configWatcher;
+    private readonly LogRetention retention;
     private readonly WebhookRunners webhooks;
     private readonly ResponderRunners responders;
     private readonly RunningFile runningFile;
@@ -52,7 +53,7 @@ public sealed class Broker : IAsyncDisposable
     private Task? stop;
 
     private Broker(
-        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
+        WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, LogRetention retention, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
         EventBus bus, QuestionDesk desk, ResponderRunners responders, RunningFile runningFile, CancellationTokenSource stopping)
     {
         this.app = app;
@@ -60,6 +61,7 @@ public sealed class Broker : IAsyncDisposable
         this.sequencer = sequencer;
         this.housekeeping = housekeeping;
         this.configWatcher = configWatcher;
+        this.retention = retention;
         this.webhooks = webhooks;
         Connections = connections;
         Reads = reads;
@@ -158,6 +160,14 @@ public sealed class Broker : IAsyncDisposable
             app.FollowTelemetry(live);
             app.FollowLimits(live);
             live.Changed += now => callers.Change(now.Limits);
+            var settledBus = bus;
+            async Task SettleAsync(CancellationToken stop)
+            {
+                await webhookTools.Book.FlushAsync(stop);
+                await settledBus.SaveCursorsAsync(stop);
+            }
+
+            var retention = new LogRetention(sequencer, store, live, SettleAsync, metrics, clock, logs.CreateLogger<LogRetention>());
 
             app.UseRequestIds();
             app.UseAccessLog();
@@ -190,10 +200,11 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, retention, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             configWatcher?.Start(stopping.Token);
+            retention.Start(stopping.Token);
             webhooks.Start(stopping.Token);
             return broker;
         }
@@ -254,6 +265,8 @@ public sealed class Broker : IAsyncDisposable
         await responders.Ended;
         await housekeeping.Ended;
         housekeeping.Dispose();
+        await retention.Ended;
+        retention.Dispose();
         await webhooks.Ended;
         webhooks.Dispose();
         await Events.CloseAsync();

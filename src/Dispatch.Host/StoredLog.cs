@@ -3,6 +3,7 @@ using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Host.Http;
 using Dispatch.Invariants;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite;
 using Dispatch.Tasks;
@@ -21,7 +22,7 @@ public static class StoredLog
     /// <param name="withTasks">Whether tasks are written in full.</param>
     /// <param name="progress">Told now and then how many events are folded.</param>
     /// <returns>The state as of then.</returns>
-    /// <exception cref="BrokerStartException">The store can't be read, or the log ends before.</exception>
+    /// <exception cref="BrokerStartException">The store can't be read, the log ends before, or it is no longer kept so far back.</exception>
     public static async Task<RebuiltState> ReplayAsync(string databaseFile, long? to, bool withTasks, IProgress<long>? progress, CancellationToken stop)
     {
         var state = new State(new StateOptions(), live: false);
@@ -30,7 +31,17 @@ public static class StoredLog
         // Reading the data takes longest: chunks of it are read beside the fold, a few ahead.
         var ahead = new Queue<Task<DispatchEvent[]>>();
         var chunk = new List<LogEntry>(Chunk);
-        await ReadAsync(databaseFile, entry =>
+        await ReadAsync(databaseFile, row =>
+        {
+            if (row.Start is { } start)
+            {
+                timestamp = start.Timestamp;
+                if (to < start.Sequence)
+                    throw new BrokerStartException($"The events before {start.Sequence + 1} are no longer kept; what was before event {start.Sequence} can't be rebuilt.", $"Ask for that event or a later one: --to {start.Sequence}");
+            }
+
+            state.Restore(row);
+        }, entry =>
         {
             if (entry.Sequence > to)
                 return false;
@@ -78,21 +89,32 @@ public static class StoredLog
             [.. state.Agents.All.Select(entry => (entry.Agent.Id, AgentWriter.Word(entry.Agent.Status), entry.Active))], Encoding.UTF8.GetString(buffer.ToArray()));
     }
 
-    /// <summary>Follows the chain of hashes from the first event to the last.</summary>
+    /// <summary>Follows the chain of hashes from the first event that is kept to the last.</summary>
     /// <param name="checkpoints">Checkpoints exported before, to be found in the log as they say: a log that was cut, or written anew, is not as it was.</param>
     /// <param name="progress">Told now and then how many events are checked.</param>
     /// <exception cref="BrokerStartException">The store can't be read.</exception>
     public static async Task<AuditReport> VerifyAsync(string databaseFile, IReadOnlyList<LogCheckpoint> checkpoints, IProgress<long>? progress, CancellationToken stop)
     {
         var findings = new FindingList();
+        var beginning = new BaseCheck(findings);
         var chain = new ChainChecker(findings);
+        LogTrimmed? trimmed = null;
         var faults = new List<string>();
         long last = 0;
         long? firstBad = null;
         var wanted = checkpoints.ToLookup(checkpoint => checkpoint.Sequence);
         var met = 0;
-        await ReadAsync(databaseFile, entry =>
+        await ReadAsync(databaseFile, row =>
         {
+            if (row.Start is not { } start)
+                return;
+            chain = new ChainChecker(findings, start.Hash);
+            last = start.Sequence;
+            Meet(last, start.Hash);
+        }, entry =>
+        {
+            if (entry.Type == LogTrimmed.Is.Name)
+                trimmed = (LogTrimmed)State.Read(entry).Data;
             if (entry.Sequence != last + 1)
             {
                 faults.Add(entry.Sequence > last ? $"events {last + 1} to {entry.Sequence - 1} are missing" : $"event {entry.Sequence} stands behind {last}");
@@ -101,36 +123,50 @@ public static class StoredLog
 
             last = entry.Sequence;
             chain.Check(entry);
-            foreach (var checkpoint in wanted[entry.Sequence])
-            {
-                met++;
-                if (checkpoint.Hash != Convert.ToHexStringLower(entry.Hash))
-                {
-                    faults.Add($"event {entry.Sequence} is not the one that the checkpoint of {checkpoint.Time:yyyy-MM-dd'T'HH:mm:ss'Z'} was signed for: the log up to it was written anew");
-                    firstBad ??= entry.Sequence;
-                }
-            }
-
+            Meet(entry.Sequence, entry.Hash);
             if (chain.Entries % ReportEvery == 0)
                 progress?.Report(chain.Entries);
             return true;
-        }, static () => { }, stop);
+        }, () => beginning.Finish(trimmed), stop, beginning);
         foreach (var cut in checkpoints.Where(checkpoint => checkpoint.Sequence > last))
         {
             faults.Add($"the log ends at event {last}, but a checkpoint was signed at {cut.Sequence}: events {last + 1} to {cut.Sequence} were cut off");
             firstBad ??= last + 1;
         }
 
-        var bad = new[] { firstBad, chain.FirstBad }.Where(sequence => sequence is not null).Min();
-        return new AuditReport(chain.Entries, last, Convert.ToHexStringLower(chain.Last), bad, [.. findings.Kept.Select(found => found.ToString()!), .. faults], met);
+        var before = checkpoints.Count(checkpoint => checkpoint.Sequence < beginning.Horizon - 1);
+        var bad = new[] { firstBad, chain.FirstBad, findings.Kept.OfType<Finding.InLog>().Select(found => (long?)found.Sequence).Min() }.Where(sequence => sequence is not null).Min();
+        return new AuditReport(chain.Entries, last, Convert.ToHexStringLower(chain.Last), bad, [.. findings.Kept.Select(found => found.ToString()!), .. faults], met)
+        {
+            Horizon = beginning.Horizon,
+            CheckpointsBefore = before,
+        };
+
+        void Meet(long sequence, byte[] hash)
+        {
+            foreach (var checkpoint in wanted[sequence])
+            {
+                met++;
+                if (checkpoint.Hash != Convert.ToHexStringLower(hash))
+                {
+                    faults.Add($"event {sequence} is not the one that the checkpoint of {checkpoint.Time:yyyy-MM-dd'T'HH:mm:ss'Z'} was signed for: the log up to it was written anew");
+                    firstBad ??= sequence;
+                }
+            }
+        }
     }
 
-    private static async Task ReadAsync(string databaseFile, Func<LogEntry, bool> take, Action end, CancellationToken stop)
+    private static async Task ReadAsync(
+        string databaseFile, Action<BaseRow> begin, Func<LogEntry, bool> take, Action end, CancellationToken stop, BaseCheck? check = null)
     {
         try
         {
             await using var store = SqliteStore.OpenForReading(new SqliteStoreOptions { Path = databaseFile });
             await using var audit = await store.OpenAuditAsync(stop);
+            var unsound = new FindingList();
+            await (check ?? new BaseCheck(unsound)).ReadAsync(audit, begin, stop);
+            if (unsound.Count > 0)
+                throw new BrokerStartException($"The state that stands for the events no longer kept can't be trusted: {unsound.Kept[0]}", "See: dispatch doctor");
             await foreach (var entry in audit.EventsAsync(stop))
             {
                 if (!take(entry))
@@ -197,4 +233,11 @@ public sealed record RebuiltState(
 /// <param name="FirstBad">The first event that is not as it was written; null when all are.</param>
 /// <param name="Faults">What is wrong.</param>
 /// <param name="Checkpoints">How many checkpoints were found in the log.</param>
-public sealed record AuditReport(long Events, long LastSequence, string LastHash, long? FirstBad, IReadOnlyList<string> Faults, int Checkpoints);
+public sealed record AuditReport(long Events, long LastSequence, string LastHash, long? FirstBad, IReadOnlyList<string> Faults, int Checkpoints)
+{
+    /// <summary>Sequence of the oldest event that is kept; those before it can't be checked any more, but for the last of them.</summary>
+    public long Horizon { get; init; } = 1;
+
+    /// <summary>Checkpoints of events that are no longer kept.</summary>
+    public int CheckpointsBefore { get; init; }
+}

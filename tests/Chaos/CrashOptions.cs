@@ -14,6 +14,7 @@ public sealed record CrashOptions
           --clients M      submitting clients (default 4)
           --workers K      working agents, at least 2 (default 4)
           --tasks N        tasks the clients may add between two kills (default 400)
+          --log-bytes N    the broker keeps so much of its log, 1048576 or more (default 0: all of it)
           --bug NAME       run the broker with DISPATCH_TEST_BUG=NAME: the run is expected to fail
           --prove          a short honest run must pass, and one with a planted bug (default ack-before-commit) must fail
           --json FILE      write the verdict as JSON
@@ -36,6 +37,9 @@ public sealed record CrashOptions
 
     /// <summary>Tasks the clients may add between two kills, 1..2,000; what is left over is kept.</summary>
     public int TasksPerKill { get; init; } = 400;
+
+    /// <summary>How much of its log the broker keeps; 0: all.</summary>
+    public int LogBytes { get; init; }
 
     /// <summary>Planted bug of the broker to switch on, or null.</summary>
     public string? Bug { get; init; }
@@ -65,6 +69,7 @@ public sealed record CrashOptions
                 case "--clients": options = options with { Clients = Number(1, 64) }; break;
                 case "--workers": options = options with { Workers = Number(2, 64) }; break;
                 case "--tasks": options = options with { TasksPerKill = Number(1, 2_000) }; break;
+                case "--log-bytes": options = options with { LogBytes = Number(1 << 20, 1 << 30) }; break;
                 case "--bug": options = options with { Bug = Text() }; break;
                 case "--json": options = options with { Json = Text() }; break;
                 case "--prove": options = options with { Prove = true }; break;

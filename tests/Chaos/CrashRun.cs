@@ -47,7 +47,7 @@ public sealed class CrashRun : IDisposable
         chance = new Random(options.Seed);
         port = FreePort.Find(chance);
         directory = RunDirectory.Create(options.Seed);
-        directory.WriteConfig(port, LeaseMs);
+        directory.WriteConfig(port, LeaseMs, options.LogBytes);
         broker = new BrokerProcess(options.Dispatch, directory, port, options.Bug);
         crowd = new Crowd(options, port, directory.Histories, LeaseMs, clock);
         auditor = new Caller("auditor", port, new HistoryFile("auditor", directory.Histories, clock));
@@ -193,7 +193,7 @@ public sealed class CrashRun : IDisposable
     private async Task<Snapshot> SettleAsync(bool wentWell, CancellationToken cancel)
     {
         await crowd.CalmAsync();
-        var readback = new Readback(port);
+        var readback = new Readback(port, isLogWhole: options.LogBytes == 0);
         var began = Stopwatch.GetTimestamp();
         int open;
         while ((open = await readback.CountOpenAsync(cancel)) > 0 && Stopwatch.GetElapsedTime(began) < DrainLimit && crowd.Fault is null)
@@ -213,7 +213,7 @@ public sealed class CrashRun : IDisposable
     {
         var store = new StoreChecks(options.Dispatch, directory);
         findings.AddRange(await store.RunDoctorAsync(cancel));
-        var (inLog, reason) = await store.CountEventsAsync(cancel);
+        var (inLog, reason) = await store.CountEventsAsync(isWhole: options.LogBytes == 0, cancel);
         findings.AddRange(inLog);
         if (reason is not null)
             skipped.Add(reason);

@@ -28,8 +28,9 @@ public sealed class DirectionTests
         ["Sessions"] = ["Events", "Sequencing"],
         ["Publishing"] = ["Events", "Sequencing"],
         ["Settings"] = ["Events", "Sequencing"],
-        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings"],
-        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Sequencing"],
+        ["Retention"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention", "Sequencing"],
+        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];

@@ -43,4 +43,10 @@ internal enum Bug
 
     /// <summary>Read facts claim to be as of a later moment than they were read.</summary>
     FactsFromThePast,
+
+    /// <summary>A base lacks a task.</summary>
+    BaseForgetsTask,
+
+    /// <summary>Where events below the horizon are deleted, one above it goes too.</summary>
+    TrimmedTooFar,
 }

@@ -42,6 +42,8 @@ internal sealed class Course(Universe universe)
         everybody.Add(new Administrator(universe, random).RunAsync());
         if (universe.Weather.TasksAreConfirmed)
             everybody.Add(new Judge(universe, Dice.Of(universe.Seed, 11)).RunAsync());
+        if (universe.Weather.LogIsTrimmed)
+            everybody.Add(new Trimmer(universe, Dice.Of(universe.Seed, 300)).RunAsync());
         var done = Task.WhenAll(everybody);
         await Task.WhenAny(done, universe.DelayAsync(StormMs));
         universe.AbandonOperations();

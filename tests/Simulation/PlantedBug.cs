@@ -61,6 +61,7 @@ internal sealed class PlantedBug(Universe universe, Random random)
             Responders = batch.Responders,
             RemovedResponders = batch.RemovedResponders,
             PrunedTasks = batch.PrunedTasks,
+            Horizon = batch.Horizon,
             Totals = totals ?? batch.Totals,
         };
 }

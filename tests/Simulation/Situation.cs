@@ -27,6 +27,14 @@ internal enum Situation
     MatchLimitReached,
     DueLimitReached,
 
+    // The log.
+    BaseTaken,
+    BaseNotTaken,
+    HorizonMoved,
+    HorizonNotMoved,
+    LogTrimmed,
+    FoldedFromBase,
+
     // Submitting.
     RepeatFoundExisting,
     RepeatAfterUnknownFoundExisting,

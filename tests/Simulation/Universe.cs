@@ -175,7 +175,12 @@ internal sealed class Universe
         if (lost == 0)
             return;
         written.RemoveRange(written.Count - lost, lost);
+        var before = Disk;
         Machine.Disk = Machine.NewDisk();
+        Disk.Prepared = before.Prepared;
+        var head = written.Count == 0 ? 0 : written[^1].LastSequence;
+        foreach (var (sequence, taken) in before.Bases.Where(pair => pair.Key <= head))
+            Disk.Bases.Add(sequence, taken);
         Ledger.Forget();
         log = NewLog();
         foreach (var batch in written)
@@ -189,6 +194,8 @@ internal sealed class Universe
     public async Task CheckStoreAsync()
     {
         var report = await StoreCheck.RunAsync(new SimStore(Machine, Clock, Dice.Of(Seed, 6)), Weather.State, Weather.OwnerFilter, null, CancellationToken.None);
+        if (report.Horizon > 1)
+            Reached(Situation.FoldedFromBase);
         if (!report.IsSound)
             Fail("store", string.Join("; ", report.Findings.Take(5)));
         if (report.LastSequence != Disk.Sequence)

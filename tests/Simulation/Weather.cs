@@ -66,6 +66,8 @@ internal sealed class Weather
 
     public bool SettingsChange { get; private init; }
 
+    public bool LogIsTrimmed { get; private init; }
+
     public required StateOptions State { get; init; }
 
     /// <summary>How long a lease may be at any time of the run.</summary>
@@ -148,6 +150,7 @@ internal sealed class Weather
             },
             TasksAreConfirmed = Often(),
             SettingsChange = random.Chance(0.4),
+            LogIsTrimmed = bug is Bug.BaseForgetsTask or Bug.TrimmedTooFar || Often(),
         };
     }
 

@@ -61,6 +61,7 @@ internal sealed record CommandFault(int ExitCode, string Code, string Message, s
         "idempotency_mismatch" => "This key was used for another task before. Use a new key, or send the same task again.",
         "task_exists" => "This id is taken by another task. Leave the id out and the broker makes one.",
         "store_unavailable" or "busy" or "shutting_down" or "too_many_requests" => "Try again in a moment.",
+        "events_gone" => "Begin with the oldest that is kept: leave --after out (events list), or give its number to --from (events tail).",
         "payload_too_large" => "Keep large data elsewhere and put its address into the context.",
         "not_found" or "unreadable_answer" => "Is this really a dispatch broker, and of this version? See: dispatch version",
         _ => null,

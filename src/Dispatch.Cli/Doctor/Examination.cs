@@ -153,7 +153,7 @@ internal sealed class Examination(Invocation run)
         {
             var report = await StoreCheck.RunAsync(file, progress: null, run.Stop);
             return report.IsSound
-                ? new Finding("store", Finding.Fine, report.Events == 0 ? "nothing has happened yet" : $"{Plural.Of(report.Events, "event")} keep the rules and fold to the {Plural.Of(report.Rows.Tasks, "task")} in the tables")
+                ? new Finding("store", Finding.Fine, report.Events == 0 ? "nothing has happened yet" : $"{Plural.Of(report.Events, "event")} keep the rules and fold to the {Plural.Of(report.Rows.Tasks, "task")} in the tables{(report.Horizon > 1 ? $"; kept from event {report.Horizon} on" : "")}")
                 : new Finding("store", Finding.Fault, $"{Plural.Of(report.Count, "fault")} in the log or the tables", "Stop the broker, keep this directory, and restore the last backup.") { Details = [.. report.Findings.Select(found => found.ToString()!)] };
         }
         catch (BrokerStartException e)

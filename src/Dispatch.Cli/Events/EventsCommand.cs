@@ -19,7 +19,7 @@ internal static class EventsCommand
 
     private static DispatchCommand List()
     {
-        var after = Position("--after", "Only events behind this sequence number [0]");
+        var after = Position("--after", "Only events behind this sequence number [from the oldest that is kept]");
         var limit = new Option<int?>("--limit") { Description = $"At most so many [{DefaultShown}]", HelpName = "N" };
         limit.Validators.Add(result =>
         {
@@ -35,13 +35,14 @@ internal static class EventsCommand
         {
             using var client = run.Connect();
             var left = run.Get(limit) ?? DefaultShown;
-            var position = run.Get(after) ?? 0;
+            var first = run.Get(after);
+            var position = first;
             var listing = new Listing(">SEQ", "TIME", "EVENT", "SUBJECT", "BY", "WHAT");
             var shown = 0;
             for (var more = true; more && left > 0;)
             {
                 var page = await client.ListEventsAsync(filter.Of(run), position, Math.Min(left, 1000), run.Stop);
-                foreach (var warning in position == (run.Get(after) ?? 0) ? page.Warnings : [])
+                foreach (var warning in position == first ? page.Warnings : [])
                     run.Screen.Note(warning);
                 foreach (var happened in page.Events)
                 {

@@ -43,14 +43,16 @@ internal static class StoredLogView
         var faults = report.Faults.Concat(broken).ToList();
         if (run.Screen.Json)
         {
-            run.Screen.WriteJson(CliJson.Write(new AuditBody(faults.Count == 0, report.Events, report.LastSequence, report.LastHash, report.FirstBad, faults, report.Checkpoints)));
+            run.Screen.WriteJson(CliJson.Write(new AuditBody(faults.Count == 0, report.Events, report.LastSequence, report.LastHash, report.FirstBad, faults, report.Checkpoints, report.Horizon, report.CheckpointsBefore)));
         }
         else if (faults.Count == 0)
         {
             run.Screen.Line($"{Plural.Of(report.Events, "event")} are as they were written; the last is {report.LastSequence}, with the hash {report.LastHash}");
+            if (report.Horizon > 1)
+                run.Screen.Line($"the events before {report.Horizon} are no longer kept; the state that stands for them is the one the log tells of");
             run.Screen.Line(checkpoints.Count == 0
                 ? "nobody can tell from the file alone whether its end was cut off, or all of it written anew: give a checkpoint that was kept elsewhere (dispatch audit checkpoint)"
-                : $"{Plural.Of(report.Checkpoints, "checkpoint")} found where signed");
+                : $"{Plural.Of(report.Checkpoints, "checkpoint")} found where signed{(report.CheckpointsBefore > 0 ? $"; {report.CheckpointsBefore} of events that are no longer kept" : "")}");
         }
         else
         {
@@ -140,7 +142,7 @@ internal static class StoredLogView
 }
 
 /// <summary>What <c>dispatch audit verify --json</c> writes.</summary>
-internal sealed record AuditBody(bool Sound, long Events, long LastSequence, string LastHash, long? FirstBad, IReadOnlyList<string> Faults, int Checkpoints);
+internal sealed record AuditBody(bool Sound, long Events, long LastSequence, string LastHash, long? FirstBad, IReadOnlyList<string> Faults, int Checkpoints, long Horizon, int CheckpointsBefore);
 
 /// <summary>A checkpoint as it is kept: one line of JSON.</summary>
 internal sealed record CheckpointBody(long Sequence, string Hash, DateTimeOffset Time, string Key, string Signature);

@@ -27,6 +27,10 @@ internal static class HistoryView
         }
 
         listing.Write(screen);
+        if (events.Count == 0)
+            screen.Note("Nothing of its history is kept any more.");
+        else if (events[0].Truncated)
+            screen.Note("Earlier events are not shown; those that are no longer kept can't be.");
     }
 
     /// <summary>What happened, in a line. Of a kind of event that this program does not know, its data.</summary>

@@ -9,9 +9,10 @@ public sealed partial class DispatchClient
     private static readonly TimeSpan Silence = TimeSpan.FromSeconds(45);
 
     /// <summary>One page of the log, oldest first. For an admin.</summary>
-    /// <param name="after">Events behind this sequence number.</param>
+    /// <param name="after">Events behind this sequence number; null: from the oldest that is kept.</param>
     /// <param name="limit">1..1,000; null: 100.</param>
-    public Task<EventPage> ListEventsAsync(EventQuery? query = null, long after = 0, int? limit = null, CancellationToken cancel = default) =>
+    /// <exception cref="DispatchException"><c>events_gone</c>: older than what is kept.</exception>
+    public Task<EventPage> ListEventsAsync(EventQuery? query = null, long? after = null, int? limit = null, CancellationToken cancel = default) =>
         ReadAsync(Get(Filtered("api/v1/events", query).With("after", after).With("limit", limit)), WireJson.Default.EventPage, cancel);
 
     /// <summary>

@@ -62,6 +62,9 @@ public sealed record EventPage
     /// <summary>The last event that is committed.</summary>
     public long Head { get; init; }
 
+    /// <summary>The oldest event that is kept.</summary>
+    public long Horizon { get; init; }
+
     /// <summary>Whether there is more behind <see cref="NextAfter"/>.</summary>
     public bool More { get; init; }
 

@@ -94,4 +94,7 @@ public sealed record TaskEvent
     /// <summary>The <see cref="Sequence"/> of the event that led to it; null when it came from outside.</summary>
     public long? CausedBy { get; init; }
     public JsonElement Data { get => field.ValueKind == JsonValueKind.Undefined ? DispatchTask.EmptyObject : field; init; }
+
+    /// <summary>Whether events about the task came before this one that are not shown, as when they are no longer kept.</summary>
+    public bool Truncated { get; init; }
 }

@@ -171,6 +171,10 @@ public sealed class EventBus
             tools.Logger.HandlerHangs(one.Runner.Name);
     }
 
+    /// <summary>Writes how far the durable handlers have come by now.</summary>
+    /// <exception cref="StoreException">It could not be.</exception>
+    internal Task SaveCursorsAsync(CancellationToken cancel) => cursors.SaveAsync(cancel);
+
     /// <summary>Writes how far the handlers have come; the last that is asked of the store.</summary>
     internal async Task CloseAsync()
     {

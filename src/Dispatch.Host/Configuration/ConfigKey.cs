@@ -94,13 +94,34 @@ public sealed class ConfigKey
             IsLive = live,
         };
 
-    internal static ConfigKey Duration(
-        string path, long least, long most, Func<DispatchConfig, TimeSpan> get, Func<DispatchConfig, TimeSpan, DispatchConfig> set, string summary, string? variable = null, bool live = false) =>
+    internal static ConfigKey Size(
+        string path, long least, long most, Func<DispatchConfig, long> get, Func<DispatchConfig, long, DispatchConfig> set, string summary, bool live = false) =>
         new(
             path,
-            $"a whole number of milliseconds from {least} to {most}",
+            $"0 or a whole number of bytes from {least} to {most}",
+            config => get(config),
+            (config, text) => (Whole(text, 0, 0) ?? Whole(text, least, most)) is { } number ? set(config, number) : null,
+            clear: null)
+        {
+            Summary = summary,
+            IsLive = live,
+        };
+
+    internal static ConfigKey Duration(
+        string path,
+        long least,
+        long most,
+        Func<DispatchConfig, TimeSpan> get,
+        Func<DispatchConfig, TimeSpan, DispatchConfig> set,
+        string summary,
+        string? variable = null,
+        bool orZero = false,
+        bool live = false) =>
+        new(
+            path,
+            $"{(orZero ? "0 or " : "")}a whole number of milliseconds from {least} to {most}",
             config => (long)get(config).TotalMilliseconds,
-            (config, text) => Whole(text, least, most) is { } number ? set(config, TimeSpan.FromMilliseconds(number)) : null,
+            (config, text) => ((orZero ? Whole(text, 0, 0) : null) ?? Whole(text, least, most)) is { } number ? set(config, TimeSpan.FromMilliseconds(number)) : null,
             clear: null)
         {
             Summary = summary,

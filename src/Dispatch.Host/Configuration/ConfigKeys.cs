@@ -67,8 +67,14 @@ public static class ConfigKeys
 
         ConfigKey.Duration("retention.finished_tasks_ms", 1_000, 3_650 * Day, c => c.Retention.FinishedTasks, (c, v) => c with { Retention = c.Retention with { FinishedTasks = v } },
             "How long finished tasks are kept.", live: true),
+        ConfigKey.Duration("retention.events_ms", 1_000, 3_650 * Day, c => c.Retention.Events, (c, v) => c with { Retention = c.Retention with { Events = v } },
+            "How long events are kept, and up to a quarter longer; 0 is for ever.", orZero: true, live: true),
+        ConfigKey.Size("retention.events_bytes", 1L << 20, 1L << 50, c => c.Retention.EventsBytes, (c, v) => c with { Retention = c.Retention with { EventsBytes = v } },
+            "How much of the log is kept, its newest part, and up to a quarter more; 0 is no limit. Counted are the data of the events and 160 bytes for each.", live: true),
+        ConfigKey.Duration("retention.subscriber_dead_ms", 1_000, 3_650 * Day, c => c.Retention.SubscriberDead, (c, v) => c with { Retention = c.Retention with { SubscriberDead = v } },
+            "A webhook or handler that does not move on in the log for this long, although it could, is taken for dead: events are no longer kept for it.", live: true),
         ConfigKey.Duration("retention.sweep_ms", 10, Day, c => c.Retention.Sweep, (c, v) => c with { Retention = c.Retention with { Sweep = v } },
-            "Period of the sweep that removes them.", live: true),
+            "Period of the sweep that removes what is no longer kept.", live: true),
 
         ConfigKey.Duration("questions.timeout_ms", 1_000, 30 * Day, c => c.Questions.Timeout, (c, v) => c with { Questions = new() { Timeout = v } },
             "How long a question waits for answers when it does not say itself; also how long a task waits to be confirmed.", live: true),

@@ -146,7 +146,19 @@ public sealed record RetentionSettings
     /// <summary>Finished tasks are kept this long, 1000 to 315360000000 ms (10 years). Default 2592000000 (30 days).</summary>
     public TimeSpan FinishedTasks { get; init; } = TimeSpan.FromMilliseconds(2_592_000_000);
 
-    /// <summary>Period of the sweep that removes them, 10 to 86400000 ms. Default 1000.</summary>
+    /// <summary>Events are kept this long, and a quarter of it longer at the most: 0 for ever, or 1000 to 315360000000 ms (10 years). Default 7776000000 (90 days).</summary>
+    public TimeSpan Events { get; init; } = TimeSpan.FromMilliseconds(7_776_000_000);
+
+    /// <summary>The newest events are kept up to this size, and a quarter of it more at the most: 0 is no limit, or 1048576 to 1125899906842624 bytes. Default 0.</summary>
+    public long EventsBytes { get; init; }
+
+    /// <summary>
+    /// A follower with a place of its own in the log (a webhook, a handler) that does not move on for this long holds nothing back any more,
+    /// 1000 to 315360000000 ms. Default 604800000 (7 days).
+    /// </summary>
+    public TimeSpan SubscriberDead { get; init; } = TimeSpan.FromMilliseconds(604_800_000);
+
+    /// <summary>Period of the sweep that removes what is no longer kept, 10 to 86400000 ms. Default 1000.</summary>
     public TimeSpan Sweep { get; init; } = TimeSpan.FromMilliseconds(1_000);
 }
 

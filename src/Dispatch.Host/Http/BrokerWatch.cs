@@ -77,7 +77,7 @@ internal sealed class BrokerWatch(EventFeed feed, TaskWatch tasks, AgentCalls ca
     {
         tokens.Replace(state.Tokens.All);
         sessions.Replace([.. state.Sessions.All], state.Sequence);
-        feed.Start(state.Sequence);
+        feed.Start(state.Sequence, state.Horizon);
         WebhooksChanged?.Invoke();
         logger.Loaded(state.Sequence, state.Tasks.Count, state.Agents.Count);
     }

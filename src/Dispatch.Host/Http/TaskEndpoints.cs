@@ -327,8 +327,8 @@ internal sealed class TaskEndpoints(
         await http.WriteJsonAsync(StatusCodes.Status200OK, events, static (json, list) =>
         {
             json.WriteStartArray();
-            foreach (var happened in list)
-                TaskWriter.WriteEvent(json, happened);
+            for (var i = 0; i < list.Count; i++)
+                TaskWriter.WriteEvent(json, list[i], isTruncated: i == 0 && list[i].Previous != 0);
             json.WriteEndArray();
         });
     }

@@ -75,7 +75,8 @@ internal static class TaskWriter
         json.WriteEndObject();
     }
 
-    public static void WriteEvent(Utf8JsonWriter json, DispatchEvent happened)
+    /// <param name="isTruncated">Whether events came before it that are not shown.</param>
+    public static void WriteEvent(Utf8JsonWriter json, DispatchEvent happened, bool isTruncated = false)
     {
         json.WriteStartObject();
         json.WriteNumber("sequence"u8, happened.Sequence);
@@ -89,6 +90,8 @@ internal static class TaskWriter
             json.WriteNumber("caused_by"u8, happened.CausedBy);
         json.WritePropertyName("data"u8);
         happened.Data.WriteJson(json);
+        if (isTruncated)
+            json.WriteBoolean("truncated"u8, true);
         json.WriteEndObject();
     }
 

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Globalization;
 using System.IO.Pipelines;
 using System.Text;
 using System.Text.Json;
@@ -29,9 +28,10 @@ internal sealed class QuestionSink(PipeWriter body, IStore store, Func<Task<Ques
         await SseSink.FlushAsync(body, cancel);
     }
 
-    public async Task HeartbeatAsync(long head, long lag, CancellationToken cancel)
+    // How far the log goes is nothing that a responder needs to know.
+    public async Task HeartbeatAsync(long head, long lag, long? horizon, CancellationToken cancel)
     {
-        Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $": head={head} lag={lag}\n\n"), body);
+        body.Write(": alive\n\n"u8);
         await SseSink.FlushAsync(body, cancel);
     }
 

@@ -44,7 +44,7 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
         var sight = http.Sight();
         var faults = new Faults();
         http.RefuseUnknownQuery(faults);
-        var after = QueryValue.Number(http.Request, "after", 0, long.MaxValue - MaxPage, 0, faults);
+        var after = QueryValue.Number(http.Request, "after", 0, long.MaxValue - MaxPage, feed.Horizon - 1, faults);
         var limit = (int)QueryValue.Number(http.Request, "limit", 1, MaxPage, DefaultPage, faults);
         var filter = EventFilterReader.Read(http.Request, faults);
         faults.ThrowIfAny();
@@ -60,8 +60,9 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
 
         // A guest is told the place it has come to and not how far the log goes on.
         var head = sight.Role == EventRole.Guest ? cursor.Position : feed.Head;
+        long? horizon = sight.Role == EventRole.Guest ? null : feed.Horizon;
         var warnings = sight.Role == EventRole.Owner ? EventFilterReader.Warnings(filter) : [];
-        await http.WriteJsonAsync(StatusCodes.Status200OK, (page, cursor.Position, head, more: cursor.Lag > 0, warnings), (json, told) =>
+        await http.WriteJsonAsync(StatusCodes.Status200OK, (page, cursor.Position, head, horizon, more: cursor.Lag > 0, warnings), (json, told) =>
         {
             json.WriteStartObject();
             json.WriteStartArray("events"u8);
@@ -70,6 +71,8 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
             json.WriteEndArray();
             json.WriteNumber("next_after"u8, told.Position);
             json.WriteNumber("head"u8, told.head);
+            if (told.horizon is { } oldest)
+                json.WriteNumber("horizon"u8, oldest);
             json.WriteBoolean("more"u8, told.more);
             if (told.warnings.Count > 0)
             {
@@ -232,7 +235,9 @@ internal sealed class EventEndpoints(EventFeed feed, string space, TimeProvider 
                 http.Abort();
         }
 
-        Task BeatAsync() => pass is null ? sink.HeartbeatAsync(feed.Head, cursor.Lag, ended.Token) : sink.HeartbeatAsync(cursor.Position, 0, ended.Token);
+        Task BeatAsync() => pass is null
+            ? sink.HeartbeatAsync(feed.Head, cursor.Lag, feed.Horizon, ended.Token)
+            : sink.HeartbeatAsync(cursor.Position, 0, null, ended.Token);
     }
 
     private async Task WaitAsync(EventCursor cursor, TimeSpan most, CancellationToken ended)

@@ -15,7 +15,8 @@ internal interface IEventSink
     Task SendAsync(IReadOnlyList<FeedEvent> events, CancellationToken cancel);
 
     /// <summary>A sign of life that tells how far behind the reader is.</summary>
-    Task HeartbeatAsync(long head, long lag, CancellationToken cancel);
+    /// <param name="horizon">Sequence of the oldest event that is kept; null for a reader that is not told.</param>
+    Task HeartbeatAsync(long head, long lag, long? horizon, CancellationToken cancel);
 }
 
 /// <summary>Server-sent events: the id is the sequence number, the event's name its type, the data a CloudEvents envelope.</summary>
@@ -37,9 +38,9 @@ internal sealed class SseSink(PipeWriter body, string space) : IEventSink
         await FlushAsync(cancel);
     }
 
-    public async Task HeartbeatAsync(long head, long lag, CancellationToken cancel)
+    public async Task HeartbeatAsync(long head, long lag, long? horizon, CancellationToken cancel)
     {
-        Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $": head={head} lag={lag}\n\n"), body);
+        Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $": head={head} lag={lag}{(horizon is null ? "" : " horizon=")}{horizon}\n\n"), body);
         await FlushAsync(cancel);
     }
 
@@ -66,14 +67,14 @@ internal sealed class SocketSink(WebSocket socket, string space) : IEventSink
             await socket.SendAsync(happened.CloudEvent(space).AsMemory(), WebSocketMessageType.Text, true, cancel);
     }
 
-    public async Task HeartbeatAsync(long head, long lag, CancellationToken cancel) => await socket.SendAsync(
-        JsonSerializer.SerializeToUtf8Bytes(new Sign(new Place(head, lag)), StreamJson.Default.Sign).AsMemory(), WebSocketMessageType.Text, true, cancel);
+    public async Task HeartbeatAsync(long head, long lag, long? horizon, CancellationToken cancel) => await socket.SendAsync(
+        JsonSerializer.SerializeToUtf8Bytes(new Sign(new Place(head, lag, horizon)), StreamJson.Default.Sign).AsMemory(), WebSocketMessageType.Text, true, cancel);
 }
 
 internal sealed record Sign(Place Heartbeat);
 
-internal sealed record Place(long Head, long Lag);
+internal sealed record Place(long Head, long Lag, long? Horizon);
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(Sign))]
 internal sealed partial class StreamJson : JsonSerializerContext;

@@ -12,3 +12,9 @@ namespace Dispatch.Host.Telemetry;
 /// <param name="DeadLetters">Dead letters.</param>
 public sealed record BrokerGauges(
     IReadOnlyList<long> Tasks, IReadOnlyList<long> Agents, int QueueDepth, long OldestPendingMs, long Sequence, long DeadLetters);
+
+/// <summary>What is kept of the log, as the gauges show it.</summary>
+/// <param name="Horizon">Sequence of the oldest event that is kept.</param>
+/// <param name="Bytes">What the kept events take.</param>
+/// <param name="HeldBack">Events that are kept only because a follower needs them.</param>
+public sealed record LogGauges(long Horizon, long Bytes, long HeldBack);

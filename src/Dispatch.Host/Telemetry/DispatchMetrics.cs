@@ -43,6 +43,7 @@ public sealed class DispatchMetrics : IDisposable
     private readonly Histogram<double> batchSize;
     private readonly Histogram<double> requestTime;
     private Func<BrokerGauges>? broker;
+    private Func<LogGauges>? log;
     private Func<long>? droppedLogLines;
     private Func<ConfigStatus> config = static () => ConfigStatus.Started;
     private Func<IReadOnlyList<HandlerStatus>>? handlers;
@@ -71,6 +72,9 @@ public sealed class DispatchMetrics : IDisposable
         Meter.CreateObservableGauge("dispatch_queue_depth", () => One(Broker?.QueueDepth), description: "Commands that wait for the sequencer.");
         Meter.CreateObservableGauge("dispatch_oldest_pending_seconds", () => One(Broker?.OldestPendingMs / 1000.0), description: "Age of the oldest pending task.");
         Meter.CreateObservableGauge("dispatch_log_sequence", () => One(Broker?.Sequence), description: "Last sequence number of the event log.");
+        Meter.CreateObservableGauge("dispatch_log_horizon", () => One(log?.Invoke().Horizon), description: "Sequence number of the oldest event that is kept.");
+        Meter.CreateObservableGauge("dispatch_log_bytes", () => One(log?.Invoke().Bytes), description: "What the kept events take: their data, and 160 bytes each.");
+        Meter.CreateObservableGauge("dispatch_log_held_back", () => One(log?.Invoke().HeldBack), description: "Events that are past their retention and kept only for a follower that has not come so far.");
         Meter.CreateObservableGauge("dispatch_dead_letters", () => One(Broker?.DeadLetters), description: "Dead letters in the store.");
         Meter.CreateObservableGauge("dispatch_event_handlers", () => ByName(CountHandlers(), HandlerStates, "state"), description: "Event handlers in this process, by state.");
         Meter.CreateObservableGauge("dispatch_event_handler_lag", HandlerLags, description: "Committed events that an event handler in this process is not done with.");
@@ -93,6 +97,9 @@ public sealed class DispatchMetrics : IDisposable
 
     /// <summary>Says where the gauges of event handlers are read from, as <see cref="Observe"/> does for the others.</summary>
     internal void ObserveHandlers(Func<IReadOnlyList<HandlerStatus>> statuses) => handlers = statuses;
+
+    /// <summary>The same for what is kept of the log.</summary>
+    public void ObserveLog(Func<LogGauges> gauges) => log = gauges;
 
     /// <summary>Tasks were accepted.</summary>
     public void RecordSubmitted(int tasks) => tasksSubmitted.Add(tasks);

@@ -57,6 +57,7 @@ internal sealed class WebhookRunner(WebhookEndpoint webhook, WebhookTools tools,
             {
                 tools.Logger.WebhookMissedEvents(webhook.Id, after, gone.Horizon);
                 after = gone.Horizon - 1;
+                tools.Book.Advance(webhook.Id, after, wasTold: true);
             }
             catch (Exception failure)
             {

@@ -15,6 +15,7 @@ internal sealed class BatchWriter
     private readonly TaskStates states;
     private readonly RegistryWriter registry;
     private readonly CursorWriter cursors;
+    private readonly LogWriter log;
 
     private readonly SqliteStatement begin;
     private readonly SqliteStatement commit;
@@ -39,13 +40,14 @@ internal sealed class BatchWriter
     private long[]? writtenTotals;
     private long probes;
 
-    internal BatchWriter(SqliteConnection connection)
+    internal BatchWriter(SqliteConnection connection, TimeProvider clock)
     {
         this.connection = connection;
         specs = new SpecRows(connection);
         people = new TaskPeople(connection);
         states = new TaskStates(connection);
-        registry = new RegistryWriter(connection);
+        log = new LogWriter(connection, specs, clock);
+        registry = new RegistryWriter(connection, log);
         cursors = new CursorWriter(connection);
         begin = connection.Prepare("BEGIN IMMEDIATE");
         commit = connection.Prepare("COMMIT");
@@ -55,8 +57,7 @@ internal sealed class BatchWriter
         insertTask = connection.Prepare(TaskColumns.Insert);
         updateTask = connection.Prepare(TaskColumns.UpdateState);
         updateWords = connection.Prepare("UPDATE tasks SET title = ?2, scope = ?3, submitter = ?4 WHERE number = ?1");
-        writePayload = connection.Prepare(
-            "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash, confirm) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+        writePayload = connection.Prepare(SpecRows.InsertPayload);
         insertLabel = connection.Prepare("INSERT OR IGNORE INTO task_labels (label, number) VALUES (?, ?)");
         deleteLabel = connection.Prepare("DELETE FROM task_labels WHERE label = ? AND number = ?");
         insertAttempt = connection.Prepare(AttemptRows.Insert);
@@ -81,6 +82,9 @@ internal sealed class BatchWriter
     /// <summary>All of it is durable on return, or nothing of it was written.</summary>
     internal void Write(CursorSave save, long now) => InTransaction((save, now), static (writer, input) => writer.cursors.Write(input.save, input.now));
 
+    /// <summary>A piece of work on the log, durable on return.</summary>
+    internal void Write(Action<LogWriter> piece) => InTransaction(piece, static (writer, piece) => piece(writer.log));
+
     private void InTransaction<T>(T input, Action<BatchWriter, T> work)
     {
         begin.Execute();
@@ -94,6 +98,7 @@ internal sealed class BatchWriter
             writtenTotals = null;
             people.Forget();
             states.Forget();
+            log.Forget();
 
             // After some failures SQLite has rolled back by itself.
             if (connection.IsInTransaction)
@@ -111,6 +116,7 @@ internal sealed class BatchWriter
             insertEvent.Execute();
         }
 
+        log.Note(batch);
         foreach (var row in batch.Tasks)
             WriteTask(batch, row);
         states.Write();
@@ -187,14 +193,7 @@ internal sealed class BatchWriter
 
     private void WritePayload(long number, TaskSpec spec)
     {
-        writePayload.Bind(1, number);
-        writePayload.Bind(2, spec.Description);
-        writePayload.Bind(3, spec.Labels);
-        writePayload.Bind(4, spec.Context);
-        writePayload.Bind(5, spec.Estimate);
-        writePayload.Bind(6, spec.IdempotencyKey);
-        writePayload.Bind(7, spec.RequestHash);
-        writePayload.Bind(8, spec.Confirm ? 1L : 0L);
+        SpecRows.BindPayload(writePayload, number, spec);
         writePayload.Execute();
     }
 

@@ -9,7 +9,11 @@ internal sealed record CursorSave(IReadOnlyList<(string Name, long Sequence)> Cu
 /// <summary>Writes what followers of the log have to remember; it is no part of the log. Inside the writer's transaction.</summary>
 internal sealed class CursorWriter(SqliteConnection connection)
 {
-    private readonly SqliteStatement writeCursor = connection.Prepare("INSERT OR REPLACE INTO cursors (name, sequence, updated_at) VALUES (?, ?, ?)");
+    private readonly SqliteStatement writeCursor = connection.Prepare(
+        """
+        INSERT INTO cursors (name, sequence, updated_at) VALUES (?1, ?2, ?3)
+          ON CONFLICT (name) DO UPDATE SET updated_at = CASE sequence WHEN ?2 THEN updated_at ELSE ?3 END, sequence = ?2
+        """);
     private readonly SqliteStatement insertDelivery = connection.Prepare(DeliveryRows.Insert);
     private readonly SqliteStatement trimDeliveries = connection.Prepare(
         $"DELETE FROM webhook_deliveries WHERE webhook = ?1 AND id <= (SELECT id FROM webhook_deliveries WHERE webhook = ?1 ORDER BY id DESC LIMIT 1 OFFSET {WebhookDelivery.Kept})");

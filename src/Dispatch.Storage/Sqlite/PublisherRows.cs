@@ -13,7 +13,8 @@ internal static class PublisherRows
 
     internal const string PublishedColumns = "publisher, id, hash, sequence";
 
-    internal const string InsertPublished = $"INSERT INTO published ({PublishedColumns}) VALUES (?, ?, ?, ?)";
+    internal const string InsertPublished =
+        $"INSERT INTO published ({PublishedColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (publisher, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5";
 
     internal static void Bind(SqliteStatement row, Publisher publisher, JsonText json)
     {

@@ -1,3 +1,4 @@
+using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
@@ -5,7 +6,7 @@ using Dispatch.Storage.Sqlite.Native;
 namespace Dispatch.Storage.Sqlite;
 
 /// <summary>Writes what of a batch is about who is registered: agents, tokens, sessions, publishers, webhooks, questions and responders. Inside the writer's transaction.</summary>
-internal sealed class RegistryWriter(SqliteConnection connection)
+internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
 {
     private readonly JsonText json = new();
     private readonly SqliteStatement writeAgent = connection.Prepare(AgentRows.Write);
@@ -35,7 +36,7 @@ internal sealed class RegistryWriter(SqliteConnection connection)
         Delete(batch.ClosedSessions, deleteSession);
         Write(batch.Publishers, writePublisher, PublisherRows.Bind);
         Delete(batch.RemovedPublishers, deletePublisher);
-        Write(batch.Published, insertPublished, static (row, published, _) => PublisherRows.Bind(row, published));
+        WritePublished(batch.Published);
         Write(batch.Webhooks, writeWebhook, WebhookRows.Bind);
         Delete(batch.RemovedWebhooks, deleteWebhook);
         Delete(batch.RemovedWebhooks, deleteDeliveries);
@@ -54,6 +55,19 @@ internal sealed class RegistryWriter(SqliteConnection connection)
         else
             QuestionRows.BindNew(write, row, json);
         write.Execute();
+    }
+
+    private void WritePublished(IReadOnlyList<PublishedRow> rows)
+    {
+        foreach (var published in rows)
+        {
+            // An id whose event is no longer kept may be used again, also before its row is deleted.
+            PublisherRows.Bind(insertPublished, published);
+            insertPublished.Bind(5, log.Horizon);
+            insertPublished.Execute();
+            if (connection.Changes != 1)
+                throw new StoreException(StoreFault.Unavailable, $"{published.Publisher} has published {published.Id} before. Nothing was written; the state has to be loaded again.");
+        }
     }
 
     private void Write<T>(IReadOnlyList<T> rows, SqliteStatement write, Action<SqliteStatement, T, JsonText> bind)

@@ -11,7 +11,7 @@ internal sealed record Migration(int Version, string Name, string Sql, Action<Sq
 /// The tables. They are made to be read with <c>sqlite3</c>: ids and states as text, real columns for what is filtered on, JSON for
 /// the rest, times in Unix milliseconds. The long texts are written once, in the log: a task's description, labels, context and
 /// estimate are in its task.created event (whose sequence is the task's number), its result in its task.completed event. Views
-/// put both together.
+/// put both together. Before an event is deleted by retention, what only it tells is copied to task_payloads and attempts.
 /// </summary>
 internal static class Schema
 {
@@ -290,6 +290,23 @@ internal static class Schema
         ) WITHOUT ROWID;
 
         ALTER TABLE task_payloads ADD COLUMN confirm INTEGER; -- 1 when it was to be confirmed
+
+        -- What the events up to one were folded to, kept in their stead once they are gone. A row here is one that is complete.
+        -- In meta: log_horizon, the oldest event that is kept; log_prepared, up to which no kept task needs its events;
+        -- log_mark, what the log takes in bytes up to an event.
+        CREATE TABLE log_bases (
+          sequence  INTEGER PRIMARY KEY,       -- the last event that is in it
+          timestamp INTEGER NOT NULL,          -- of that event
+          bytes     INTEGER NOT NULL,          -- what the log takes up to there, kept or not
+          parts     INTEGER NOT NULL,
+          digest    TEXT NOT NULL              -- SHA-256 over the parts, hexadecimal; the log.trimmed event has it too
+        );
+        CREATE TABLE log_base_parts (
+          sequence INTEGER NOT NULL,
+          part     INTEGER NOT NULL,           -- 1, 2, 3 ...
+          data     BLOB NOT NULL,              -- JSON rows, compressed (gzip)
+          PRIMARY KEY (sequence, part)
+        );
         """;
 
     private static void FillChain(SqliteConnection connection)
@@ -298,13 +315,19 @@ internal static class Schema
         var chain = new HashChain(HashChain.Start);
         using var read = connection.Prepare($"SELECT {EventRows.Columns} FROM events ORDER BY sequence");
         using var write = connection.Prepare("UPDATE events SET hash = ? WHERE sequence = ?");
+        var (last, bytes) = (0L, 0L);
         while (read.Step())
         {
             var entry = rows.ReadEntry(read);
+            (last, bytes) = (entry.Sequence, bytes + LogRows.BytesOf(entry.Data.Length));
             chain.Add(entry);
             write.BindBlob(1, chain.Last);
             write.Bind(2, entry.Sequence);
             write.Execute();
         }
+
+        using var mark = connection.Prepare(LogRows.WriteMark);
+        LogRows.BindMark(mark, last, bytes);
+        mark.Execute();
     }
 }

@@ -7,10 +7,13 @@ namespace Dispatch.Storage.Sqlite;
 
 /// <summary>
 /// What a task says, and its result. Both are written once: in the events of its creation and its completion. A row of their own
-/// they get only where the event doesn't tell, e.g. after a patch. Used by one thread at a time, inside a transaction.
+/// they get only where the event doesn't tell, e.g. after a patch or when the event is no longer kept. Used by one thread at a time, inside a transaction.
 /// </summary>
 internal sealed class SpecRows
 {
+    internal const string InsertPayload =
+        "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash, confirm) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+
     private readonly SqliteStatement created;
     private readonly SqliteStatement payload;
     private readonly SqliteStatement words;
@@ -32,6 +35,18 @@ internal sealed class SpecRows
         && told.Title == spec.Title && told.Description == spec.Description && told.Scope == spec.Scope
         && told.Submitter == spec.Submitter && told.IdempotencyKey == spec.IdempotencyKey && told.BodyHash == spec.RequestHash && (told.Confirm ?? false) == spec.Confirm
         && Same(told.Labels, spec.Labels) && Same(told.Context, spec.Context) && Same(told.Estimate, spec.Estimate);
+
+    internal static void BindPayload(SqliteStatement row, long number, TaskSpec spec)
+    {
+        row.Bind(1, number);
+        row.Bind(2, spec.Description);
+        row.Bind(3, spec.Labels);
+        row.Bind(4, spec.Context);
+        row.Bind(5, spec.Estimate);
+        row.Bind(6, spec.IdempotencyKey);
+        row.Bind(7, spec.RequestHash);
+        row.Bind(8, spec.Confirm ? 1L : 0L);
+    }
 
     /// <summary>Null when there is no such task.</summary>
     internal TaskSpec? Find(long number)
@@ -76,7 +91,7 @@ internal sealed class SpecRows
     }
 
     /// <summary>The result in the completion that ends the task's history, which is all but always its last event.</summary>
-    private JsonBytes? FindTold(long sequence)
+    internal JsonBytes? FindTold(long sequence)
     {
         while (sequence != 0)
         {

@@ -1,5 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -17,12 +18,14 @@ internal sealed class SqliteAudit : IStoreAudit
     private readonly TaskColumns tasks = new();
     private readonly EventRows events = new();
     private readonly SpecRows specs;
+    private readonly LogRows log;
 
     private SqliteAudit(SqliteStoreOptions options, SqliteConnection connection)
     {
         this.options = options;
         this.connection = connection;
         specs = new SpecRows(connection);
+        log = new LogRows(connection);
     }
 
     /// <exception cref="StoreException">The store can't be read.</exception>
@@ -44,8 +47,19 @@ internal sealed class SqliteAudit : IStoreAudit
         }
     }
 
+    public Task<LogBase?> FindBaseAsync(CancellationToken cancel) => ReadAsync(() =>
+    {
+        if (log.Horizon() is not (> 1 and var horizon))
+            return null;
+        return log.Bases(horizon - 1).Find(known => known.Sequence == horizon - 1)
+            ?? throw new FormatException($"The base that stands for the events before {horizon} is missing.");
+    }, cancel);
+
+    public IAsyncEnumerable<byte[]> BasePartsAsync(CancellationToken cancel) =>
+        Rows($"SELECT data FROM log_base_parts WHERE sequence = {Kept} - 1 ORDER BY part", static row => row.Blob(0).ToArray(), cancel);
+
     public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) =>
-        Rows($"SELECT {EventRows.Columns} FROM events ORDER BY sequence", events.ReadEntry, cancel);
+        Rows($"SELECT {EventRows.Columns} FROM events WHERE sequence >= {Kept} ORDER BY sequence", events.ReadEntry, cancel);
 
     public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) =>
         Rows($"SELECT {TaskColumns.List} FROM tasks ORDER BY number", row => specs.Complete(tasks.Read(row)), cancel);
@@ -59,25 +73,42 @@ internal sealed class SqliteAudit : IStoreAudit
         static row => new IdempotencyRow(row.Text(0), row.Text(1), row.Text(2), TaskId.TryParse(row.Utf8(3), out var task) ? task : default, row.Int64(4)), cancel);
 
     public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) =>
-        Rows($"SELECT {PublisherRows.PublishedColumns} FROM published ORDER BY sequence", PublisherRows.ReadPublished, cancel);
+        Rows($"SELECT {PublisherRows.PublishedColumns} FROM published WHERE sequence >= {Kept} ORDER BY sequence", PublisherRows.ReadPublished, cancel);
 
-    public Task<LoadedState> LoadAsync(CancellationToken cancel)
+    public Task<LoadedState> LoadAsync(CancellationToken cancel) => ReadAsync(() => new StateRows(connection).Load(), cancel);
+
+    /// <summary>The last event, what the log takes up to there, and the base that is complete there or null.</summary>
+    /// <exception cref="StoreException">The store can't be read.</exception>
+    internal (long Head, long Bytes, LogBase? Base) FindEnd() => Read(() =>
     {
-        cancel.ThrowIfCancellationRequested();
-        try
-        {
-            return Task.FromResult(new StateRows(connection).Load());
-        }
-        catch (Exception refusal) when (SqliteFaults.IsOfStore(refusal))
-        {
-            throw SqliteFaults.TranslateAny(refusal, options.Path);
-        }
-    }
+        var extent = log.Extent();
+        return (extent.Head, extent.Bytes, extent.Bases.LastOrDefault(known => known.Sequence == extent.Head));
+    });
 
     public ValueTask DisposeAsync()
     {
         connection.Dispose();
         return ValueTask.CompletedTask;
+    }
+
+    private long Kept => Read(log.Horizon);
+
+    private Task<T> ReadAsync<T>(Func<T> read, CancellationToken cancel)
+    {
+        cancel.ThrowIfCancellationRequested();
+        return Task.FromResult(Read(read));
+    }
+
+    private T Read<T>(Func<T> read)
+    {
+        try
+        {
+            return read();
+        }
+        catch (Exception refusal) when (SqliteFaults.IsOfStore(refusal))
+        {
+            throw SqliteFaults.TranslateAny(refusal, options.Path);
+        }
     }
 
     private IAsyncEnumerable<T> Rows<T>(string sql, Func<SqliteStatement, T> read, CancellationToken cancel) =>

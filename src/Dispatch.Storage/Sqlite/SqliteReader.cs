@@ -1,6 +1,7 @@
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -20,6 +21,7 @@ internal sealed class SqliteReader : IDisposable
     private readonly TaskColumns tasks = new();
     private readonly EventRows events = new();
     private readonly SpecRows specs;
+    private readonly LogRows log;
     private readonly Dictionary<string, SqliteStatement> listings = new(StringComparer.Ordinal);
 
     private readonly SqliteStatement begin;
@@ -39,6 +41,7 @@ internal sealed class SqliteReader : IDisposable
     {
         connection = DatabaseFile.OpenForReading(options);
         specs = new SpecRows(connection);
+        log = new LogRows(connection);
         begin = connection.Prepare("BEGIN");
         end = connection.Prepare("COMMIT");
         lastSequence = connection.Prepare("SELECT max(sequence) FROM events");
@@ -49,7 +52,7 @@ internal sealed class SqliteReader : IDisposable
         eventAt = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence = ?");
         eventsAfter = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?");
         lastEventOf = connection.Prepare("SELECT last_sequence FROM tasks WHERE number = ?");
-        publishedAs = connection.Prepare($"SELECT {PublisherRows.PublishedColumns} FROM published WHERE publisher = ? AND id = ?");
+        publishedAs = connection.Prepare($"SELECT {PublisherRows.PublishedColumns} FROM published WHERE publisher = ? AND id = ? AND sequence >= ?");
         keyOf = connection.Prepare(
             "SELECT i.body_hash, i.number, t.id FROM idempotency i JOIN tasks t ON t.number = i.number WHERE i.caller = ? AND i.key = ?");
     }
@@ -111,7 +114,7 @@ internal sealed class SqliteReader : IDisposable
     internal List<DispatchEvent> ListHistory(long lastSequence, int limit)
     {
         var found = new List<DispatchEvent>();
-        for (var sequence = lastSequence; sequence != 0 && found.Count < limit;)
+        for (var (sequence, horizon) = (lastSequence, log.Horizon()); sequence >= horizon && found.Count < limit;)
         {
             eventAt.Bind(1, sequence);
             if (eventAt.Step())
@@ -135,7 +138,7 @@ internal sealed class SqliteReader : IDisposable
     {
         var found = new List<LogEntry>();
         var bytes = 0;
-        eventsAfter.Bind(1, after);
+        eventsAfter.Bind(1, Math.Max(after, log.Horizon() - 1));
         eventsAfter.Bind(2, (long)limit);
         while (bytes < ListedBytes && eventsAfter.Step())
         {
@@ -203,11 +206,13 @@ internal sealed class SqliteReader : IDisposable
         var asOf = lastSequence.Int64(0);
         lastSequence.Reset();
 
+        var horizon = log.Horizon();
         var found = new Dictionary<string, PublishedRow>(StringComparer.Ordinal);
         foreach (var id in ids)
         {
             publishedAs.Bind(1, publisher);
             publishedAs.Bind(2, id);
+            publishedAs.Bind(3, horizon);
             if (publishedAs.Step())
                 found[id] = PublisherRows.ReadPublished(publishedAs);
             publishedAs.Reset();
@@ -245,6 +250,18 @@ internal sealed class SqliteReader : IDisposable
             found.Add(rows.Text(0), rows.Int64(1));
         return found;
     }
+
+    internal List<FollowerPlace> ListCursors()
+    {
+        var found = new List<FollowerPlace>();
+        var rows = Listing("SELECT name, sequence, updated_at FROM cursors ORDER BY name");
+        while (rows.Step())
+            found.Add(new FollowerPlace(rows.Text(0), rows.Int64(1), rows.Int64(2)));
+        rows.Reset();
+        return found;
+    }
+
+    internal LogExtent FindExtent() => log.Extent();
 
     internal List<WebhookDelivery> ListDeliveries(string webhook, int limit)
     {

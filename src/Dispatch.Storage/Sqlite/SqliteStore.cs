@@ -1,6 +1,7 @@
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -85,6 +86,9 @@ public sealed class SqliteStore : IStore
     public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) =>
         readers.ReadAsync<int, IReadOnlyDictionary<string, long>>(0, static (reader, _) => reader.LoadCursors(), cancel);
 
+    public Task<IReadOnlyList<FollowerPlace>> ListCursorsAsync(CancellationToken cancel) =>
+        readers.ReadAsync<int, IReadOnlyList<FollowerPlace>>(0, static (reader, _) => reader.ListCursors(), cancel);
+
     public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) =>
         readers.ReadAsync<(string Webhook, int Limit), IReadOnlyList<WebhookDelivery>>(
             (webhook, limit), static (reader, wanted) => reader.ListDeliveries(wanted.Webhook, wanted.Limit), cancel);
@@ -125,6 +129,51 @@ public sealed class SqliteStore : IStore
         long after, long finishedBefore, int examine, CancellationToken cancel) =>
         readers.ReadAsync(
             (after, finishedBefore, examine), static (reader, sweep) => reader.FindExpired(sweep.after, sweep.finishedBefore, sweep.examine), cancel);
+
+    public Task<LogExtent> FindExtentAsync(CancellationToken cancel) => readers.ReadAsync(0, static (reader, _) => reader.FindExtent(), cancel);
+
+    public async Task<LogBase> TakeBaseAsync(CancellationToken cancel)
+    {
+        await DeleteStrayPartsAsync(cancel);
+        await using var audit = SqliteAudit.Open(options);
+        var (head, bytes, known) = audit.FindEnd();
+        if (known is not null)
+            return known;
+
+        try
+        {
+            var part = 0;
+            var written = await BaseFormat.WriteAsync(audit, data => Writer.WriteAsync(log => log.WritePart(head, ++part, data), cancel), cancel);
+            var made = written with { Bytes = bytes };
+            await Writer.WriteAsync(log => log.WriteBase(made), cancel);
+            return made;
+        }
+        catch (StoreException)
+        {
+            // The disk may be full: what there is of it must not stand in the way of commits.
+            await DeleteStrayPartsAsync(cancel);
+            throw;
+        }
+    }
+
+    private async Task DeleteStrayPartsAsync(CancellationToken cancel)
+    {
+        for (var more = true; more;)
+            await Writer.WriteAsync(log => more = log.DeleteStrayParts(), cancel);
+    }
+
+    public async Task PrepareTrimAsync(long upTo, CancellationToken cancel)
+    {
+        for (long? after = 0; after is { } next;)
+            await Writer.WriteAsync(log => after = log.Prepare(next, upTo), cancel);
+    }
+
+    public async Task<bool> TrimAsync(int most, CancellationToken cancel)
+    {
+        var more = false;
+        await Writer.WriteAsync(log => more = log.Trim(most), cancel);
+        return more;
+    }
 
     public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel)
     {

@@ -24,6 +24,9 @@ public sealed record SqliteStoreOptions
     /// <summary>For tests: a SQLite VFS that fails on demand.</summary>
     internal string? FileSystem { get; init; }
 
+    /// <summary>For tests: stands in front of each piece of work on the log; what it throws, the work throws.</summary>
+    internal Action? BeforePiece { get; init; }
+
     /// <exception cref="ArgumentOutOfRangeException">A value is outside its range.</exception>
     internal void Check()
     {

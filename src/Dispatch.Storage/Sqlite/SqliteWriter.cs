@@ -33,7 +33,7 @@ internal sealed class SqliteWriter : IDisposable
         connection = DatabaseFile.OpenForWriting(options, clock);
         try
         {
-            rows = new BatchWriter(connection);
+            rows = new BatchWriter(connection, clock);
             log = new WriteAheadLog(connection, options.CheckpointKiB);
         }
         catch
@@ -53,6 +53,9 @@ internal sealed class SqliteWriter : IDisposable
 
     /// <summary>Writes cursors, with the same promise and exceptions.</summary>
     internal Task SaveAsync(CursorSave save, CancellationToken cancel) => RunAsync(new StoreWork(batch: null, save), cancel);
+
+    /// <summary>Does a small piece of work on the log, with the same promise and exceptions.</summary>
+    internal Task WriteAsync(Action<LogWriter> piece, CancellationToken cancel) => RunAsync(new StoreWork(batch: null, save: null, piece), cancel);
 
     /// <summary>Finds out whether the store takes writes (again), with the same exceptions.</summary>
     internal Task ProbeAsync(CancellationToken cancel) => RunAsync(new StoreWork(batch: null), cancel);
@@ -122,6 +125,8 @@ internal sealed class SqliteWriter : IDisposable
                 Write(batch);
             else if (work.Save is { } save)
                 Write(save);
+            else if (work.Piece is { } piece)
+                Write(piece);
             else
                 Probe();
             work.Succeed();
@@ -152,6 +157,13 @@ internal sealed class SqliteWriter : IDisposable
     {
         DemandSound();
         rows.Write(save, clock.GetUtcNow().ToUnixTimeMilliseconds());
+    }
+
+    private void Write(Action<LogWriter> piece)
+    {
+        DemandSound();
+        options.BeforePiece?.Invoke();
+        rows.Write(piece);
     }
 
     private void DemandSound()

@@ -29,6 +29,7 @@ internal sealed class StateRows(SqliteConnection connection)
             LoadAll($"SELECT {SessionRows.Columns} FROM sessions ORDER BY id", SessionRows.Read),
             LoadAll($"SELECT {PublisherRows.Columns} FROM publishers ORDER BY id", PublisherRows.Read), totals)
         {
+            Horizon = connection.QueryInt64("SELECT value FROM meta WHERE key = 'log_horizon'") ?? 1,
             Webhooks = LoadAll($"SELECT {WebhookRows.Columns} FROM webhooks ORDER BY id", WebhookRows.Read),
             Questions = LoadAll($"SELECT {QuestionRows.Columns} FROM questions WHERE status = 'open' ORDER BY number", QuestionRows.Read),
             Responders = LoadAll($"SELECT {QuestionRows.ResponderColumns} FROM responders ORDER BY id", QuestionRows.ReadResponder),

@@ -2,8 +2,8 @@ using Dispatch.Sequencing;
 
 namespace Dispatch.Storage.Sqlite;
 
-/// <summary>One commit, one save of cursors or (without either) one probe on its way through the writer's thread.</summary>
-internal sealed class StoreWork(Batch? batch, CursorSave? save = null)
+/// <summary>One commit, one save of cursors, one piece of work on the log or (without any of these) one probe on its way through the writer's thread.</summary>
+internal sealed class StoreWork(Batch? batch, CursorSave? save = null, Action<LogWriter>? piece = null)
 {
     private const int Waiting = 0;
     private const int Started = 1;
@@ -15,6 +15,8 @@ internal sealed class StoreWork(Batch? batch, CursorSave? save = null)
     internal Batch? Batch { get; } = batch;
 
     internal CursorSave? Save { get; } = save;
+
+    internal Action<LogWriter>? Piece { get; } = piece;
 
     internal Task Done => done.Task;
 

@@ -18,7 +18,8 @@ internal sealed class AgentTrack
     /// <summary>Tasks it holds.</summary>
     public int Held { get; set; }
 
-    public bool IsWaking { get; set; }
+    /// <summary>Null when it is not known: no table tells it, and the events that would are no longer kept.</summary>
+    public bool? IsWaking { get; set; }
 
     public long LastSequence { get; set; }
 }
@@ -29,6 +30,17 @@ internal sealed class AgentRules(LogChecker log)
     private readonly Dictionary<string, AgentTrack> agents = new(StringComparer.Ordinal);
 
     public AgentTrack? Find(string id) => agents.GetValueOrDefault(id);
+
+    public void Begin(Agent agent) => agents[agent.Id] = new AgentTrack
+    {
+        Status = agent.Status,
+        Drained = agent.Drained,
+        MaxConcurrent = agent.MaxConcurrent,
+        Owner = agent.Owner,
+        Capabilities = agent.Capabilities.Select(Fold).ToHashSet(StringComparer.Ordinal),
+        IsWaking = null,
+        LastSequence = agent.LastSequence,
+    };
 
     public void Check(AgentEvent data)
     {
@@ -84,12 +96,12 @@ internal sealed class AgentRules(LogChecker log)
                 known.IsWaking = true;
                 break;
             case AgentWoken:
-                Demand(known.IsWaking, "it was not asked to wake");
+                Demand(known.IsWaking != false, "it was not asked to wake");
                 Demand(known.Status is AgentStatus.Ready or AgentStatus.Busy, $"it is {known.Status}");
                 known.IsWaking = false;
                 break;
             case AgentWakeFailed:
-                Demand(known.IsWaking, "it was not asked to wake");
+                Demand(known.IsWaking != false, "it was not asked to wake");
                 Demand(known.Status is not (AgentStatus.Ready or AgentStatus.Busy), $"it is {known.Status}");
                 known.IsWaking = false;
                 break;

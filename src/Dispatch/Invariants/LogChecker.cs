@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sessions;
 using Dispatch.Settings;
 using Dispatch.Tasks;
@@ -10,7 +11,7 @@ using Dispatch.Webhooks;
 namespace Dispatch.Invariants;
 
 /// <summary>
-/// Walks a log from its first event and checks the rules it must keep, with a bookkeeping of its own: it shares no table and no
+/// Walks a log from its first event, or from the base that stands for its beginning, and checks the rules it must keep, with a bookkeeping of its own: it shares no table and no
 /// transition with the broker that wrote the log.
 /// </summary>
 /// <remarks>
@@ -51,12 +52,41 @@ public sealed class LogChecker
     /// <summary>Sequence number of the last one.</summary>
     public long Sequence { get; private set; }
 
+    /// <summary>Sequence of the oldest event that is kept, as the log says.</summary>
+    public long Horizon { get; private set; } = 1;
+
+    /// <summary>What the log says of the base behind which its horizon is; null while it has not told of one.</summary>
+    public LogTrimmed? Trimmed { get; private set; }
+
     /// <summary>Tasks that were created and not removed.</summary>
     public int Tasks => tasks.Count;
 
     internal DispatchEvent Current { get; private set; } = null!;
 
     internal long Timestamp { get; private set; }
+
+    /// <summary>Takes over a row of the base, before any event.</summary>
+    public void Begin(BaseRow row)
+    {
+        if (row.Start is { } start)
+            (Sequence, Timestamp, Horizon) = (start.Sequence, start.Timestamp, start.Horizon);
+        if (row.Agent is { } agent)
+            agents.Begin(agent);
+        if (row.Token is { } token)
+            (tokens[token.Id], lastTokenEvents[token.Id]) = (token.RevokedAt is not null, token.LastSequence);
+        if (row.Session is { } session)
+            sessions.Begin(session);
+        if (row.Publisher is { } publisher)
+            publishers.Begin(publisher);
+        if (row.Webhook is { } webhook)
+            webhooks.Begin(webhook);
+        if (row.Question is { } question)
+            questions.Begin(question);
+        if (row.Responder is { } responder)
+            questions.Begin(responder);
+        if (row.Task is { } task)
+            tasks.Begin(task, isConfirmed: !questions.IsAskedAbout(task.Task.Id));
+    }
 
     /// <summary>Takes the next event of the log.</summary>
     public void Check(DispatchEvent happened)
@@ -104,6 +134,9 @@ public sealed class LogChecker
             case ConfigEvent data:
                 config.Check(data);
                 break;
+            case LogTrimmed data:
+                CheckHorizon(data);
+                break;
             default:
                 Find("I-13", $"the type {happened.Type} is not known");
                 break;
@@ -127,6 +160,13 @@ public sealed class LogChecker
     {
         if (Current.Previous != last)
             Find("I-13", $"it names event {Current.Previous} as the one before it about its subject, which was {last}");
+    }
+
+    private void CheckHorizon(LogTrimmed trimmed)
+    {
+        if (trimmed.Horizon <= Horizon || trimmed.Horizon > Current.Sequence)
+            Find("I-13", $"the horizon moves from {Horizon} to {trimmed.Horizon}");
+        (Horizon, Trimmed) = (trimmed.Horizon, trimmed);
     }
 
     private void CheckToken(DispatchEvent happened)

@@ -6,7 +6,10 @@ namespace Dispatch.Invariants;
 internal sealed class PublisherRules(LogChecker log)
 {
     private readonly Dictionary<string, (PublisherRegistered Registration, long Last)> known = new(StringComparer.Ordinal);
-    private readonly HashSet<(string Publisher, string Id)> used = [];
+    private readonly Dictionary<(string Publisher, string Id), long> used = [];
+
+    public void Begin(Publisher publisher) =>
+        known[publisher.Id] = (new PublisherRegistered(publisher.Types, publisher.Session), publisher.LastSequence);
 
     public void Check(PublisherEvent data)
     {
@@ -27,8 +30,11 @@ internal sealed class PublisherRules(LogChecker log)
     public void Check(OutsideEvent data)
     {
         var happened = log.Current;
-        if (!used.Add((happened.Source, data.Id)))
+
+        // An id is remembered as long as its event is kept.
+        if (used.TryGetValue((happened.Source, data.Id), out var before) && before >= log.Horizon)
             log.Find("I-3", $"{happened.Source} used the id {data.Id} before");
+        used[(happened.Source, data.Id)] = happened.Sequence;
         if (!known.TryGetValue(happened.Source, out var publisher))
             log.Find("I-13", $"{happened.Source} is no publisher");
         else if (!publisher.Registration.Types.Contains(happened.Type, StringComparer.Ordinal))

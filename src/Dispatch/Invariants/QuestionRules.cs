@@ -1,3 +1,4 @@
+using Dispatch.Events;
 using Dispatch.Questions;
 using Dispatch.Tasks;
 
@@ -12,6 +13,20 @@ internal sealed class QuestionRules(LogChecker log, TaskRules tasks)
 
     // Tasks that were denied since the last commit was checked: they must be cancelled in it.
     private readonly HashSet<TaskId> denied = [];
+
+    public bool IsAskedAbout(TaskId task) => confirmations.ContainsKey(task);
+
+    public void Begin(Question question)
+    {
+        var asked = new QuestionAsked(question.Type, question.About, question.Asker, JsonBytes.EmptyObject, question.Default, question.Awaited, question.ExpiresAt);
+        var known = new Known(asked, question.Session, question.Id) { Last = question.LastSequence };
+        known.Answers.AddRange(question.Answers);
+        open[question.Id] = known;
+        if (TaskOf(asked) is { } task)
+            confirmations[task] = question.Id;
+    }
+
+    public void Begin(Responder responder) => responders[responder.Id] = (responder.Types, responder.LastSequence);
 
     public void Check(QuestionEvent data)
     {

@@ -7,6 +7,8 @@ internal sealed class SessionRules(LogChecker log)
 {
     private readonly Dictionary<string, Known> open = new(StringComparer.Ordinal);
 
+    public void Begin(Session session) => open[session.Id] = new Known(session.ExpiresAt, session.LastSequence, session.Hash.Length > 0);
+
     public void Check(SessionEvent data)
     {
         var happened = log.Current;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -28,6 +29,29 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
     public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     internal State Folded => folded;
+
+    /// <summary>Takes over a row of the base, before any event.</summary>
+    public void Begin(BaseRow row)
+    {
+        if (!IsWhole)
+            return;
+
+        try
+        {
+            folded.Restore(row);
+        }
+        catch (ArgumentException twice)
+        {
+            IsWhole = false;
+            findings.Add(new Finding.Unreadable("base", $"A row of the base can't be taken over: {twice.Message} The tables were not compared."));
+            return;
+        }
+
+        if (row.Attempt is { } attempt)
+            Keep(attempt);
+        if (row.Key is { } key)
+            keys[new IdempotencyKey(key.Caller, key.Key)] = key;
+    }
 
     /// <summary>Takes the next event of the log.</summary>
     public void Fold(DispatchEvent happened)
@@ -72,11 +96,7 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         undrained = 0;
         var batch = folded.TakeBatch([]);
         foreach (var attempt in batch.Attempts)
-        {
-            if (!attempts.TryGetValue(attempt.TaskNumber, out var list))
-                attempts[attempt.TaskNumber] = list = [];
-            list.Add(attempt);
-        }
+            Keep(attempt);
 
         foreach (var key in batch.Keys)
             keys[new IdempotencyKey(key.Caller, key.Key)] = key;
@@ -92,11 +112,19 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
             keys.Remove(new IdempotencyKey(key.Caller, key.Key));
     }
 
+    private void Keep(EndedAttempt attempt)
+    {
+        if (!attempts.TryGetValue(attempt.TaskNumber, out var list))
+            attempts[attempt.TaskNumber] = list = [];
+        list.Add(attempt);
+    }
+
     /// <summary>What the broker would start from: the live tasks, and all of the small tables.</summary>
     private void CompareLoaded(LoadedState loaded)
     {
         CompareValue("meta", "log", "last_sequence", folded.Sequence, loaded.Sequence);
         CompareValue("meta", "log", "last_timestamp", folded.Now, loaded.Timestamp);
+        CompareValue("meta", "log", "horizon", folded.Horizon, loaded.Horizon);
         foreach (var state in Enum.GetValues<TaskState>())
             CompareValue("totals", TaskEnding.Word(state), "count", folded.Tasks.Totals[(int)state], loaded.Totals[(int)state]);
 
@@ -200,7 +228,7 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
 
     private async Task<long> ComparePublishedAsync(IStoreAudit store, CancellationToken cancel)
     {
-        var left = new HashSet<(string, string)>(published.Keys);
+        var left = published.Values.Where(row => row.Sequence >= folded.Horizon).Select(row => (row.Publisher, row.Id)).ToHashSet();
         long rows = 0;
         await foreach (var found in store.PublishedAsync(cancel).WithCancellation(cancel))
         {

@@ -3,7 +3,7 @@ using Dispatch.Sequencing;
 
 namespace Dispatch.Invariants;
 
-/// <summary>Checks a whole store: walks its log by the rules, folds it, and compares the tables with what comes out.</summary>
+/// <summary>Checks a whole store: walks its log by the rules, folds it (from the base at its horizon, if it has one), and compares the tables with what comes out.</summary>
 public static class StoreCheck
 {
     private const int ReportEvery = 10_000;
@@ -17,11 +17,17 @@ public static class StoreCheck
     {
         var findings = new FindingList();
         var log = new LogChecker(findings, ownerFilter);
-        var links = new ChainChecker(findings);
+        var beginning = new BaseCheck(findings);
         var comparer = new StateComparer(options, findings);
         await using var audit = await store.OpenAuditAsync(cancel);
         try
         {
+            await beginning.ReadAsync(audit, row =>
+            {
+                log.Begin(row);
+                comparer.Begin(row);
+            }, cancel);
+            var links = new ChainChecker(findings, beginning.Start?.Hash);
             await foreach (var entry in audit.EventsAsync(cancel).WithCancellation(cancel))
             {
                 links.Check(entry);
@@ -33,6 +39,7 @@ public static class StoreCheck
             }
 
             log.Finish();
+            beginning.Finish(log.Trimmed);
             await comparer.CompareAsync(audit, progress is null ? null : new RowProgress(progress, log.Events), cancel);
         }
         catch (StoreException unreadable) when (unreadable.Fault == StoreFault.Corrupt)
@@ -40,7 +47,7 @@ public static class StoreCheck
             findings.Add(new Finding.Unreadable("store", $"{unreadable.Message} (after event {log.Sequence})"));
         }
 
-        return new StoreReport(log.Events, log.Sequence, comparer.Rows, findings.Kept, findings.Count);
+        return new StoreReport(log.Events, log.Sequence, comparer.Rows, findings.Kept, findings.Count) { Horizon = beginning.Horizon };
     }
 
     private static DispatchEvent Read(LogEntry entry)
@@ -73,5 +80,8 @@ public readonly record struct StoreProgress(long Events, long Tasks);
 /// <param name="Count">How many there are in all.</param>
 public sealed record StoreReport(long Events, long LastSequence, RowCounts Rows, IReadOnlyList<Finding> Findings, long Count)
 {
+    /// <summary>Sequence of the first event that is kept: before it, what was is what its base says.</summary>
+    public long Horizon { get; init; } = 1;
+
     public bool IsSound => Count == 0;
 }

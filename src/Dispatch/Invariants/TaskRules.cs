@@ -51,6 +51,38 @@ internal sealed class TaskRules(LogChecker log, AgentRules agents, bool? ownerFi
 
     public int Count => tasks.Count;
 
+    /// <summary>A task as the base has it. Of those it depends on and that are gone, only what follows from its own state is known.</summary>
+    /// <param name="isConfirmed">False while a question about it is open.</param>
+    public void Begin(StoredTask stored, bool isConfirmed)
+    {
+        var (task, spec) = (stored.Task, stored.Spec);
+        var born = new TaskCreated(
+            task.Status, task.Requester, spec.Title, null, null, task.Needs.Required, [], task.Needs.Owner, null, spec.IdempotencyKey, null, task.Priority,
+            null, null, null, task.TimeoutMs, task.MaxRetries, task.RunAt == 0 ? null : task.RunAt, null, task.DependsOn, null, spec.Confirm);
+        tasks[task.Id] = new TaskTrack
+        {
+            Born = born,
+            Number = task.Number,
+            Required = [.. task.Needs.Required.Select(AgentRules.Fold)],
+            Status = task.Status,
+            Attempt = task.Attempt,
+            Holder = task.IsHeld ? task.Assignee : null,
+            Retries = task.RetryCount,
+            DeadLettered = task.DeadLettered,
+            LastSequence = task.LastSequence,
+            Confirmed = isConfirmed,
+        };
+        numbers[task.Number] = task.Id;
+        if (spec.IdempotencyKey is { } key)
+            keys[new IdempotencyKey(task.Requester, key)] = task.Id;
+        if (task.IsHeld && agents.Find(task.Assignee!) is { } agent)
+            agent.Held++;
+
+        // Older ones came before. One that ended otherwise would have taken this one with it, unless it had ended by itself.
+        if (task.Attempt > 0 || task.Status is not (TaskState.Cancelled or TaskState.Timeout))
+            completedAndGone.UnionWith(task.DependsOn.Where(dependency => !tasks.ContainsKey(dependency)));
+    }
+
     public void Check(TaskEvent data)
     {
         if (data is TaskPruned pruned)

@@ -8,6 +8,8 @@ internal sealed class WebhookRules(LogChecker log)
     private readonly Dictionary<string, (bool Enabled, long LastSequence)> webhooks = new(StringComparer.Ordinal);
     private readonly HashSet<string> gone = new(StringComparer.Ordinal);
 
+    public void Begin(WebhookEndpoint webhook) => webhooks[webhook.Id] = (webhook.Status == WebhookStatus.Enabled, webhook.LastSequence);
+
     public void Check(WebhookEvent data)
     {
         var (id, sequence) = (log.Current.Subject, log.Current.Sequence);

@@ -61,6 +61,9 @@ public sealed class Batch
     /// <summary>Tasks in each state after the batch, indexed by <see cref="TaskState"/>.</summary>
     public required IReadOnlyList<long> Totals { get; init; }
 
+    /// <summary>Sequence of the oldest event that is kept from this commit on; null: as before. Its base is there, and prepared for.</summary>
+    public long? Horizon { get; init; }
+
     /// <summary>True when there is nothing to write.</summary>
     public bool IsEmpty => Events.Count == 0;
 

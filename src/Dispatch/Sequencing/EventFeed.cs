@@ -16,18 +16,24 @@ public sealed class EventFeed(IStore store)
     private readonly FeedEvent?[] newest = new FeedEvent?[Kept];
     private TaskCompletionSource committed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long head;
+    private long horizon = 1;
     private int followers;
     private int waiting;
 
     /// <summary>Sequence of the last committed event.</summary>
     public long Head => Volatile.Read(ref head);
 
+    /// <summary>Sequence of the oldest event that is kept.</summary>
+    public long Horizon => Volatile.Read(ref horizon);
+
     /// <summary>Cursors that are open.</summary>
     public int Followers => Volatile.Read(ref followers);
 
     /// <summary>The store's part of the log was loaded up to this sequence.</summary>
-    public void Start(long sequence)
+    /// <param name="oldest">Sequence of the oldest event that is kept.</param>
+    public void Start(long sequence, long oldest = 1)
     {
+        Volatile.Write(ref horizon, oldest);
         Volatile.Write(ref head, sequence);
         Wake();
     }
@@ -47,6 +53,8 @@ public sealed class EventFeed(IStore store)
             }
         }
 
+        if (batch.Horizon is { } moved)
+            Volatile.Write(ref horizon, moved);
         Volatile.Write(ref head, batch.LastSequence);
         Wake();
     }
@@ -67,6 +75,8 @@ public sealed class EventFeed(IStore store)
         var end = Math.Min(Head, after + most);
         if (end <= after)
             return [];
+        if (Horizon is var oldest && after + 1 < oldest)
+            throw new EventsGoneException(oldest);
 
         var found = new List<FeedEvent>((int)(end - after));
         for (var sequence = after + 1; sequence <= end; sequence++)

@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -39,6 +40,9 @@ public interface IStore : IAsyncDisposable
     /// <summary>Every cursor that was kept, by name.</summary>
     Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel);
 
+    /// <summary>The same with the time since when each stands there.</summary>
+    Task<IReadOnlyList<FollowerPlace>> ListCursorsAsync(CancellationToken cancel);
+
     /// <summary>The deliveries of a webhook, newest first.</summary>
     Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel);
 
@@ -53,10 +57,10 @@ public interface IStore : IAsyncDisposable
     /// <summary>The ended attempts of a task, oldest first.</summary>
     Task<IReadOnlyList<EndedAttempt>> ListAttemptsAsync(long taskNumber, CancellationToken cancel);
 
-    /// <summary>The events about one subject, oldest first: the chain that ends with <paramref name="lastSequence"/>.</summary>
+    /// <summary>The events about one subject, oldest first: the chain that ends with <paramref name="lastSequence"/>, as far as it is kept.</summary>
     Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel);
 
-    /// <summary>Entries of the log with a sequence above <paramref name="after"/>, in order, at most <paramref name="limit"/>; fewer when they are large, but none only behind the last.</summary>
+    /// <summary>Entries of the log at or above the horizon with a sequence above <paramref name="after"/>, in order, at most <paramref name="limit"/>; fewer when they are large, but none only behind the last.</summary>
     Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel);
 
     /// <summary>What a decision needs to know about tasks and keys that are no longer in memory.</summary>
@@ -68,7 +72,7 @@ public interface IStore : IAsyncDisposable
     /// <summary>A page of questions, newest first.</summary>
     Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel);
 
-    /// <summary>Which of these ids the publisher has used.</summary>
+    /// <summary>Which of these ids the publisher has used, in events that are kept.</summary>
     Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel);
 
     /// <summary>
@@ -76,6 +80,28 @@ public interface IStore : IAsyncDisposable
     /// <paramref name="finishedBefore"/>, with the number to go on from; that number is 0 when every older task has been looked at.
     /// </summary>
     Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel);
+
+    /// <summary>How far the log reaches, and from where it could be kept instead.</summary>
+    Task<LogExtent> FindExtentAsync(CancellationToken cancel);
+
+    /// <summary>
+    /// Takes a base as of the last commit, while commits go on, or returns the one that is there. One call at a time. When it does not come to its
+    /// end, nothing of it counts.
+    /// </summary>
+    /// <exception cref="StoreException">The store can't be read or takes no writes.</exception>
+    Task<LogBase> TakeBaseAsync(CancellationToken cancel);
+
+    /// <summary>
+    /// Makes the kept tasks independent of the events up to this one, in small pieces: what they say and what came of them is then told by rows of
+    /// their own. A commit with <see cref="Batch.Horizon"/> behind it is refused before. Changes nothing that can be read; may be repeated.
+    /// </summary>
+    /// <exception cref="StoreException">The store takes no writes.</exception>
+    Task PrepareTrimAsync(long upTo, CancellationToken cancel);
+
+    /// <summary>Deletes some of what is below the horizon, which nobody can read any more; true: there may be more.</summary>
+    /// <param name="most">Events at once.</param>
+    /// <exception cref="StoreException">The store takes no writes.</exception>
+    Task<bool> TrimAsync(int most, CancellationToken cancel);
 
     /// <summary>Opens a look at everything that is stored, all of it as of one moment, while commits go on.</summary>
     /// <exception cref="StoreException">The store can't be read.</exception>
@@ -89,7 +115,13 @@ public interface IStore : IAsyncDisposable
 /// </summary>
 public interface IStoreAudit : IAsyncDisposable
 {
-    /// <summary>The log, by sequence number. A gap is not hidden.</summary>
+    /// <summary>The base that stands for the events before the horizon; null while all events are kept, or when it is missing.</summary>
+    Task<LogBase?> FindBaseAsync(CancellationToken cancel);
+
+    /// <summary>The parts of that base, in order; see <see cref="BaseFormat"/>.</summary>
+    IAsyncEnumerable<byte[]> BasePartsAsync(CancellationToken cancel);
+
+    /// <summary>The log from the horizon on, by sequence number. A gap is not hidden.</summary>
     IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel);
 
     /// <summary>Every task, finished or not, by number.</summary>
@@ -101,7 +133,7 @@ public interface IStoreAudit : IAsyncDisposable
     /// <summary>Every idempotency key, by (task number, caller, key).</summary>
     IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel);
 
-    /// <summary>What was published from outside, by sequence number.</summary>
+    /// <summary>What was published from outside in events that are kept, by sequence number.</summary>
     IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel);
 
     /// <summary>What <see cref="IStore.LoadAsync"/> would answer, read in the same moment: agents, tokens, open sessions, publishers, totals, live tasks, last sequence number.</summary>
@@ -123,6 +155,9 @@ public sealed record LoadedState(
     public IReadOnlyList<Question> Questions { get; init; } = [];
 
     public IReadOnlyList<Responder> Responders { get; init; } = [];
+
+    /// <summary>Sequence of the oldest event that is kept; 1 while all are.</summary>
+    public long Horizon { get; init; } = 1;
 
     public static readonly LoadedState Empty = new(0, 0, new byte[HashChain.Size], [], [], [], [], [], new long[9]);
 }

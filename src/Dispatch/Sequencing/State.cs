@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sessions;
 using Dispatch.Settings;
 using Dispatch.Tasks;
@@ -59,9 +60,10 @@ public sealed class State
 {
     private static readonly Dictionary<string, EventKind> KindsByName =
         TaskEvent.Kinds.Concat(AgentEvent.Kinds).Concat(SessionEvent.Kinds).Concat(PublisherEvent.Kinds).Concat(OutsideEvent.Kinds).Concat(WebhookEvent.Kinds)
-            .Concat(ConfigEvent.Kinds).Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+            .Concat(LogEvent.Kinds).Concat(ConfigEvent.Kinds).Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
 
     private HashChain chain = new(HashChain.Start);
+    private long? movedHorizon;
 
     /// <param name="live">False for a state that is only folded from a log: no queue, no timers, and finished tasks stay.</param>
     public State(StateOptions options, bool live = true)
@@ -102,6 +104,9 @@ public sealed class State
     /// <summary>Sequence of the last event.</summary>
     public long Sequence { get; private set; }
 
+    /// <summary>Sequence of the oldest event that is kept; 1 while all are.</summary>
+    public long Horizon { get; private set; } = 1;
+
     /// <summary>Wall clock in Unix milliseconds, never behind the last event's timestamp.</summary>
     public long Now { get; private set; }
 
@@ -132,7 +137,7 @@ public sealed class State
     /// <summary>Takes over what the store holds. Every lease, run time and backoff starts from here with what was left of it.</summary>
     public static State Load(LoadedState loaded, StateOptions options, long now, long elapsed)
     {
-        var state = new State(options) { Sequence = loaded.Sequence, Now = loaded.Timestamp, chain = new HashChain(loaded.Hash) };
+        var state = new State(options) { Sequence = loaded.Sequence, Horizon = loaded.Horizon, Now = loaded.Timestamp, chain = new HashChain(loaded.Hash) };
         state.MoveClocks(now, elapsed);
         state.Tokens.Load(loaded.Tokens);
         state.Sessions.Load(loaded.Sessions);
@@ -142,6 +147,34 @@ public sealed class State
         state.Agents.Load(loaded.Agents);
         state.Tasks.Load(loaded.Tasks, loaded.Totals);
         return state;
+    }
+
+    /// <summary>Takes over a row of the base from which a folded state begins, before any event.</summary>
+    /// <exception cref="ArgumentException">The row is there already.</exception>
+    public void Restore(BaseRow row)
+    {
+        if (row.Start is { } start)
+        {
+            (Sequence, Horizon, Now) = (start.Sequence, start.Horizon, start.Timestamp);
+            Tasks.Load([], start.Totals);
+        }
+
+        if (row.Agent is { } agent)
+            Agents.Load([agent]);
+        if (row.Token is { } token)
+            Tokens.Load([token]);
+        if (row.Session is { } session)
+            Sessions.Load([session]);
+        if (row.Publisher is { } publisher)
+            Publishers.Load([publisher]);
+        if (row.Webhook is { } webhook)
+            Webhooks.Load([webhook]);
+        if (row.Question is { } question)
+            Questions.Load([question], []);
+        if (row.Responder is { } responder)
+            Questions.Load([], [responder]);
+        if (row.Task is { } task)
+            Tasks.Restore(task);
     }
 
     public void MoveClocks(long now, long elapsed)
@@ -202,6 +235,9 @@ public sealed class State
                 break;
             case ConfigEvent:
                 break;
+            case LogTrimmed data:
+                movedHorizon = Horizon = data.Horizon;
+                break;
             default:
                 throw new InvalidOperationException($"No table takes {happened.Type} events.");
         }
@@ -216,6 +252,8 @@ public sealed class State
         var (publishers, gone, published) = Publishers.TakeChanges();
         var (webhooks, removedWebhooks) = Webhooks.TakeChanges();
         var (questions, responders, removedResponders) = Questions.TakeChanges();
+        var horizon = movedHorizon;
+        movedHorizon = null;
         return new Batch
         {
             Events = events,
@@ -237,6 +275,7 @@ public sealed class State
             Questions = questions,
             Responders = responders,
             RemovedResponders = removedResponders,
+            Horizon = horizon,
             Totals = Tasks.Totals.ToArray(),
         };
     }

@@ -77,6 +77,17 @@ public sealed class TaskTable
         }
     }
 
+    /// <summary>Takes over a task of the base from which a folded state begins.</summary>
+    internal void Restore(StoredTask stored)
+    {
+        var needs = stored.Task.Needs;
+        var task = stored.Task with { Needs = requirements.Get(needs.Required, needs.Preferred, needs.Owner) };
+        var entry = new TaskEntry(task, null);
+        entries.Add(task.Id, entry);
+        numbers!.Add(task.Number, task.Id);
+        Hold(entry, stored.Spec);
+    }
+
     /// <summary>Puts a finished task, as the store has it, back into memory; an event that revives it must follow.</summary>
     internal TaskEntry Recall(StoredTask stored)
     {

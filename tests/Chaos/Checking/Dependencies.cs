@@ -22,7 +22,7 @@ public static class Dependencies
             {
                 var given = task.Events.FirstOrDefault(happened => happened.Type == "task.assigned")?.Sequence;
                 var met = dependency.Events.FirstOrDefault(happened => happened.Type == "task.completed")?.Sequence;
-                if (given is not null && (met is null || met > given))
+                if (given is not null && (met is null ? !dependency.IsCut : met > given))
                 {
                     var byHand = task.Events.Any(happened => happened.IsManual && happened.Sequence < given) ? " (after a retry by hand)" : "";
                     yield return new Finding(

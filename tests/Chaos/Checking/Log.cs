@@ -5,7 +5,7 @@ namespace Dispatch.Chaos.Checking;
 /// <summary>The histories of all tasks fit together and each fits its task (I-7, I-11, I-13).</summary>
 public static class Log
 {
-    public static IEnumerable<Finding> Check(Snapshot snapshot) => Repeats(snapshot).Concat(snapshot.Tasks.SelectMany(task => Walk(task, snapshot.IsDrained)));
+    public static IEnumerable<Finding> Check(Snapshot snapshot) => Repeats(snapshot).Concat(snapshot.Tasks.Where(task => !task.IsCut).SelectMany(task => Walk(task, snapshot.IsDrained)));
 
     private static IEnumerable<Finding> Repeats(Snapshot snapshot) =>
         snapshot.Tasks.SelectMany(task => task.Events.Select(happened => (happened.Sequence, task.Id))).GroupBy(pair => pair.Sequence)

@@ -5,7 +5,8 @@ using TaskStatus = Dispatch.Chaos.Histories.TaskStatus;
 namespace Dispatch.Chaos.Checking;
 
 /// <summary>Reads everything the broker holds, over HTTP, in the name of an agent that does nothing else.</summary>
-public sealed class Readback(int port)
+/// <param name="isLogWhole">Whether every history must be whole; if not, those that are cut are marked.</param>
+public sealed class Readback(int port, bool isLogWhole = true)
 {
     private const int Page = 1_000;
     private const int Readers = 4;
@@ -58,7 +59,7 @@ public sealed class Readback(int port)
         return ids;
     }
 
-    private static async Task<FinalTask> ReadTaskAsync(Line line, string id, CancellationToken cancel)
+    private async Task<FinalTask> ReadTaskAsync(Line line, string id, CancellationToken cancel)
     {
         var task = (await GetAsync(line, "/api/v1/tasks/" + id, cancel)).Json();
         var events = (await GetAsync(line, $"/api/v1/tasks/{id}/events", cancel)).Json();
@@ -67,7 +68,10 @@ public sealed class Readback(int port)
             task.GetProperty("max_retries").GetInt32(), task.ResultToken(),
             task.GetProperty("depends_on").EnumerateArray().Select(other => other.GetString()!).ToList(),
             task.GetProperty("attempts").EnumerateArray().Select(ReadAttempt).ToList(),
-            events.EnumerateArray().Select(ReadEvent).ToList());
+            events.EnumerateArray().Select(ReadEvent).ToList())
+        {
+            IsCut = !isLogWhole && (events.GetArrayLength() == 0 || events[0].TryGetProperty("truncated", out _)),
+        };
     }
 
     private static EndedAttempt ReadAttempt(JsonElement attempt) => new(

@@ -17,6 +17,9 @@ public sealed record FinalTask(
     string Id, string? Token, string Status, string? Assignee, int Attempt, int MaxRetries, string? Result, IReadOnlyList<string> DependsOn,
     IReadOnlyList<EndedAttempt> Attempts, IReadOnlyList<TaskEvent> Events)
 {
+    /// <summary>The beginning of its history is no longer kept.</summary>
+    public bool IsCut { get; init; }
+
     /// <summary>Who was given this attempt, or null when the broker knows of no such attempt.</summary>
     public string? HolderOf(int attempt) =>
         Attempts.FirstOrDefault(ended => ended.Attempt == attempt)?.Agent ?? (attempt == Attempt ? Assignee : null);

@@ -18,8 +18,8 @@ public sealed class StoreChecks(string dispatch, RunDirectory directory)
         return IsJson(result.Output) ? [] : [new Finding(FindingKind.Breach, "I-14", "doctor", $"--json did not print JSON: {Short(result)}")];
     }
 
-    /// <summary>Counts the events by SQL. The second value says why that could not be done, or is null.</summary>
-    public async Task<(IReadOnlyList<Finding> Findings, string? Skipped)> CountEventsAsync(CancellationToken cancel)
+    /// <summary>Counts the events by SQL: from the first, or from any on when the broker keeps only the newest. The second value says why that could not be done, or is null.</summary>
+    public async Task<(IReadOnlyList<Finding> Findings, string? Skipped)> CountEventsAsync(bool isWhole, CancellationToken cancel)
     {
         if (Command.Find("sqlite3") is not { } sqlite)
             return ([], "sqlite3 is not on PATH");
@@ -30,7 +30,8 @@ public sealed class StoreChecks(string dispatch, RunDirectory directory)
         var numbers = result.Output.Split(' ', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
         if (result.ExitCode != 0 || numbers.Length != 3)
             return ([new Finding(FindingKind.Breach, "I-11", "events", $"sqlite3 could not read the log: {Short(result)}")], null);
-        return numbers[1] == "1" && numbers[0] == numbers[2] ? ([], null)
+        var (count, first, last) = (long.Parse(numbers[0]), long.Parse(numbers[1]), long.Parse(numbers[2]));
+        return (first == 1 || !isWhole) && count == last - first + 1 ? ([], null)
             : ([new Finding(FindingKind.Log, "I-11", "events", $"{numbers[0]} events with sequences from {numbers[1]} to {numbers[2]}")], null);
     }
 

@@ -137,7 +137,7 @@ public sealed class EventStreamTests(SharedBroker shared) : IClassFixture<Shared
 
         var comment = await stream.CommentAsync();
 
-        Assert.Matches(@"^: head=(\d+) lag=\1$", comment);
+        Assert.Matches(@"^: head=(\d+) lag=\1 horizon=1$", comment);
     }
 
     [Fact]
@@ -154,7 +154,7 @@ public sealed class EventStreamTests(SharedBroker shared) : IClassFixture<Shared
         {
             var sign = stream.CommentAsync();
             await LeapUntilAsync(clock, sign);
-            Assert.Equal($": head={last} lag=0", await sign);
+            Assert.Equal($": head={last} lag=0 horizon=1", await sign);
         }
     }
 

@@ -32,6 +32,21 @@ public sealed class FaultTests
     }
 
     [Fact]
+    public async Task Who_asks_for_events_that_are_gone_is_told_where_to_begin()
+    {
+        await using var stub = await BrokerStub.StartAsync(_ => Answer.Refuse(410, "events_gone", "The oldest event that is kept is 5001; ask with after=5000.", ""","horizon":5001"""));
+
+        var listed = await stub.RunAsync("events", "list", "--after", "3");
+        Assert.Equal(1, listed.ExitCode);
+        Assert.Contains("The oldest event that is kept is 5001", listed.Errors, StringComparison.Ordinal);
+        Assert.Contains("--from", listed.Errors, StringComparison.Ordinal);
+        Assert.Contains("after=3", stub.Requests[^1].Path, StringComparison.Ordinal);
+
+        await stub.RunAsync("events", "list");
+        Assert.DoesNotContain("after=", stub.Requests[^1].Path, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Every_fault_of_a_request_is_told()
     {
         await using var stub = await BrokerStub.StartAsync(_ => Answer.Refuse(400, "validation", "two things are wrong",

@@ -222,6 +222,7 @@ public sealed class ConfigKeysTests
         "database.url" => "sqlite:///tmp/other.db",
         "assignment.owner_filter_enabled" => "false",
         "webhooks.allow_private" => "true",
+        "retention.events_bytes" => "1048576",
         "logging.level" => "warn",
         "logging.format" => "text",
         "logging.access" => "errors",

@@ -9,6 +9,7 @@ using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Settings;
@@ -55,6 +56,7 @@ public sealed partial class CatalogueTests
         new SessionClosed(SessionEnd.Expired),
         new PublisherRegistered(["message.received"], null),
         new PublisherRemoved(),
+        new LogTrimmed(5001, TrimReason.Age, new string('c', 64)),
         new WebhookCreated("portal.example.org", "the portal", ["task.*"], null, null, null),
         new WebhookUpdated("portal.example.org", "the portal", ["task.completed"], null, null, null),
         new WebhookDeleted(),

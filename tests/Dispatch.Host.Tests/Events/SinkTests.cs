@@ -13,7 +13,7 @@ public sealed class SinkTests
         var sink = new SseSink(pipe.Writer, "default");
         await pipe.Reader.CompleteAsync();
 
-        await Assert.ThrowsAsync<IOException>(() => sink.HeartbeatAsync(1, 0, default));
+        await Assert.ThrowsAsync<IOException>(() => sink.HeartbeatAsync(1, 0, null, default));
         await Assert.ThrowsAsync<IOException>(() => sink.SendAsync(Array.Empty<FeedEvent>(), default));
     }
 }

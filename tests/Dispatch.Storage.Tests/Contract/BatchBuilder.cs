@@ -4,6 +4,7 @@ using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -34,6 +35,7 @@ public sealed class BatchBuilder(long sequence = 0)
     private List<string> removedResponders = [];
     private List<string> removed = [];
     private List<long> pruned = [];
+    private long? horizon;
 
     /// <summary>Sequence of the last event raised.</summary>
     public long Sequence { get; private set; } = sequence;
@@ -235,6 +237,12 @@ public sealed class BatchBuilder(long sequence = 0)
         }
     }
 
+    public void Trim(LogBase known)
+    {
+        horizon = known.Sequence + 1;
+        Add("log", null, "system", 0, new LogTrimmed(known.Sequence + 1, TrimReason.Size, known.Digest));
+    }
+
     public DispatchEvent Add(string subject, string? session, string actor, long previous, EventData data, long causedBy = 0)
     {
         var happened = new DispatchEvent(++Sequence, Now++, subject, session, actor, causedBy, previous, data);
@@ -267,9 +275,11 @@ public sealed class BatchBuilder(long sequence = 0)
             Responders = responders,
             RemovedResponders = removedResponders,
             PrunedTasks = pruned,
+            Horizon = horizon,
             Totals = [.. totals],
         };
         rows.Clear();
+        horizon = null;
         (publishers, removedPublishers, published) = ([], [], []);
         (events, attempts, keys, tokens, sessions, closed, removed, pruned) = ([], [], [], [], [], [], [], []);
         (webhooks, removedWebhooks) = ([], []);

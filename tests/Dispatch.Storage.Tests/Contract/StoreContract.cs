@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Settings;
@@ -13,7 +14,7 @@ using static Dispatch.Storage.Tests.Contract.BatchBuilder;
 namespace Dispatch.Storage.Tests.Contract;
 
 /// <summary>What every store has to do. Each store runs these tests by deriving from this class.</summary>
-public abstract class StoreContract : IAsyncLifetime
+public abstract partial class StoreContract : IAsyncLifetime
 {
     private static readonly CancellationToken None = CancellationToken.None;
 
@@ -404,6 +405,7 @@ public abstract class StoreContract : IAsyncLifetime
             new WebhookUpdated("example.org:8080", null, null, null, null, null),
             new WebhookDeleted(),
             new WebhookDisabled("It fails."),
+            new LogTrimmed(5, TrimReason.Age, "c0ffee"),
             new WebhookEnabled(),
             new WebhookSecretRotated(99),
             new WebhookUrlSet("https://example.org/in"),

@@ -4,6 +4,7 @@ using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sessions;
 using Dispatch.Settings;
 using Dispatch.Tasks;
@@ -88,6 +89,8 @@ public sealed class LogCheckerTests
         ["an event of another session is published"] = ("I-13", log => log.Add("p", new PublisherRegistered(["tool.executed"], "s")).Add("x", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0, session: "t")),
         ["an id is published twice"] = ("I-3", log => log.Add("p", new PublisherRegistered(["tool.executed"], null)).Add("x", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0).Add("y", new ToolExecuted("e", JsonBytes.EmptyObject), "p", previous: 0)),
         ["a session's event belongs to another"] = ("I-13", log => log.Add("s", new SessionCreated(null, Script.Start + 100), session: "other")),
+        ["the horizon moves beyond the log"] = ("I-13", log => log.Add("log", new LogTrimmed(99, TrimReason.Age, "x"), previous: 0)),
+        ["the horizon moves back"] = ("I-13", log => log.Create("a").Create("b").Add("log", new LogTrimmed(3, TrimReason.Age, "x"), previous: 0).Add("log", new LogTrimmed(2, TrimReason.Age, "x"), previous: 0)),
         ["a webhook is made twice"] = ("I-13", log => log.Webhook("h").Webhook("h")),
         ["a webhook comes back"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookDeleted()).Webhook("h", previous: 0)),
         ["an unknown webhook changes"] = ("I-13", log => log.Add("h", new WebhookUrlSet("https://example.org/"))),

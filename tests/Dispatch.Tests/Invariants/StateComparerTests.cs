@@ -4,6 +4,7 @@ using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -48,6 +49,106 @@ public sealed class StateComparerTests
         Assert.True(report.IsSound);
         Assert.Equal(report.Events, report.LastSequence);
         Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1, Questions: 1), report.Rows);
+    }
+
+    [Fact]
+    public async Task A_store_whose_log_begins_behind_a_base_is_sound()
+    {
+        var (run, first) = await ShortenedAsync();
+        run.Exchange("w", 5);
+        run.Pass(CoreRun.Minute);
+
+        var report = await CheckAsync(run.Store);
+
+        Assert.Empty(report.Findings);
+        Assert.Equal((first, run.Store.Sequence - first + 1), (report.Horizon, report.Events));
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 0, Webhooks: 1, Questions: 0) with { Attempts = report.Rows.Attempts }, report.Rows);
+    }
+
+    [Theory]
+    [InlineData("tasks")]
+    [InlineData("attempts")]
+    [InlineData("idempotency")]
+    [InlineData("agents")]
+    [InlineData("tokens")]
+    [InlineData("sessions")]
+    [InlineData("publishers")]
+    [InlineData("webhooks")]
+    [InlineData("live tasks")]
+    public async Task A_missing_row_is_found_behind_a_base_too(string table)
+    {
+        var (run, _) = await ShortenedAsync();
+
+        var report = await CheckAsync(new Mangled(run.Store) { Missing = table });
+
+        Assert.Contains(report.Findings, finding => finding is Finding.InTable { Column: "*", Found: "none" } row && row.Table == table);
+    }
+
+    [Theory]
+    [MemberData(nameof(TaskMembers))]
+    public async Task A_changed_task_is_found_behind_a_base_too(string member)
+    {
+        var (run, _) = await ShortenedAsync();
+
+        await FindsAsync("tasks", new Mangled(run.Store) { Task = stored => stored with { Task = Change(stored.Task, member) } });
+    }
+
+    [Fact]
+    public async Task A_horizon_that_the_log_does_not_tell_is_found()
+    {
+        var (run, _) = await ShortenedAsync();
+
+        await FindsAsync("meta", new Mangled(run.Store) { Loaded = loaded => loaded with { Horizon = 1 } });
+    }
+
+    [Fact]
+    public async Task A_base_that_was_changed_is_found()
+    {
+        var (run, _) = await ShortenedAsync();
+        run.Store.BaseParts[0] = BaseFormat.Pack(System.Text.Encoding.UTF8.GetBytes(string.Join('\n', BaseFormat.Unpack(run.Store.BaseParts[0]).Select(
+            row => System.Text.Json.JsonSerializer.Serialize(row.Agent is { } agent ? row with { Agent = agent with { MaxConcurrent = 99 } } : row, BaseJson.Default.BaseRow)))));
+
+        var report = await CheckAsync(run.Store);
+
+        Assert.Contains(report.Findings, finding => finding is Finding.InLog { Invariant: "I-15", Subject: "base" });
+        Assert.Contains(report.Findings, finding => finding is Finding.InTable { Table: "agents", Column: "max_concurrent" });
+    }
+
+    [Fact]
+    public async Task A_base_that_can_not_be_read_is_found()
+    {
+        var (run, _) = await ShortenedAsync();
+        run.Store.BaseParts[0] = [1, 2, 3];
+
+        Assert.Contains((await CheckAsync(run.Store)).Findings, finding => finding is Finding.Unreadable);
+    }
+
+    [Theory]
+    [MemberData(nameof(TaskMembers))]
+    [MemberData(nameof(SpecMembers))]
+    [MemberData(nameof(AttemptMembers))]
+    [MemberData(nameof(KeyMembers))]
+    [MemberData(nameof(AgentMembers))]
+    [MemberData(nameof(TokenMembers))]
+    [MemberData(nameof(SessionMembers))]
+    [MemberData(nameof(PublisherMembers))]
+    [MemberData(nameof(WebhookMembers))]
+    public async Task A_base_keeps_every_member(string member)
+    {
+        var rows = await BaseFormat.ReadAsync((await ShortenedAsync()).Run.Store.BasePartsAsync(default), default).ToListAsync();
+        foreach (var row in rows.Select(row => Altered(row, member)))
+        {
+            var again = Assert.Single(BaseFormat.Unpack(BaseFormat.Pack(System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(row, BaseJson.Default.BaseRow))));
+            Assert.Empty(Differences(Columns.Task, row.Task?.Task, again.Task?.Task));
+            Assert.Empty(Differences(Columns.Spec, row.Task?.Spec, again.Task?.Spec));
+            Assert.Empty(Differences(Columns.Attempt, row.Attempt, again.Attempt));
+            Assert.Empty(Differences(Columns.Key, row.Key, again.Key));
+            Assert.Empty(Differences(Columns.Agent, row.Agent, again.Agent));
+            Assert.Empty(Differences(Columns.Token, row.Token, again.Token));
+            Assert.Empty(Differences(Columns.Session, row.Session, again.Session));
+            Assert.Empty(Differences(Columns.Publisher, row.Publisher, again.Publisher));
+            Assert.Empty(Differences(Columns.Webhook, row.Webhook, again.Webhook));
+        }
     }
 
     [Theory]
@@ -208,6 +309,12 @@ public sealed class StateComparerTests
     private static MemoryStore Filled()
     {
         var run = new CoreRun();
+        Fill(run);
+        return run.Store;
+    }
+
+    private static void Fill(CoreRun run)
+    {
         run.Register("w", "code", max: 3);
         run.Register("v", "other");
         run.Run(new CreateToken("t", "hash", "w", "a name", 1_000) { ByAdmin = true });
@@ -226,8 +333,42 @@ public sealed class StateComparerTests
         run.Report("w", new TaskReport.Progressed(running, null, 40, "on the way", null));
         run.Submit(CoreRun.Task("nothing like it"));
         run.Cancel(run.Submit(CoreRun.Task("code")));
-        return run.Store;
     }
+
+    /// <summary>The same, with a horizon behind all of it.</summary>
+    private static async Task<(CoreRun Run, long Horizon)> ShortenedAsync()
+    {
+        var run = new CoreRun(new StateOptions { LeaseMs = CoreRun.Day });
+        Fill(run);
+        var known = await run.Store.TakeBaseAsync(default);
+        run.Exchange("w", 5);
+        Assert.True(run.Run(new TrimLog(known, TrimReason.Age)));
+        Assert.False(run.Run(new TrimLog(known, TrimReason.Age)));
+        return (run, known.Sequence + 1);
+    }
+
+    /// <summary>The row with another value in the member, if what it holds has one of that name.</summary>
+    private static BaseRow Altered(BaseRow row, string member)
+    {
+        return row with
+        {
+            Task = row.Task is { } stored ? stored with { Task = In(stored.Task)!, Spec = In(stored.Spec)! } : null,
+            Attempt = In(row.Attempt),
+            Key = In(row.Key),
+            Agent = In(row.Agent),
+            Token = In(row.Token),
+            Session = In(row.Session),
+            Publisher = In(row.Publisher),
+            Webhook = In(row.Webhook),
+        };
+
+        T? In<T>(T? record)
+            where T : class => record is null || typeof(T).GetProperty(member) is not { CanWrite: true } ? record : Change(record, member);
+    }
+
+    private static IEnumerable<string> Differences<T>(Column<T>[] columns, T? one, T? other)
+        where T : class =>
+        one is null && other is null ? [] : columns.Where(column => !Equals(column.Read(one!), column.Read(other!))).Select(column => column.Name);
 
     private static TheoryData<string> Members(Type record) =>
         [.. record.GetProperties().Where(property => property.CanWrite).Select(property => property.Name)];
@@ -282,6 +423,20 @@ public sealed class StateComparerTests
         public string? Doubled { get; init; }
 
         public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => System.Threading.Tasks.Task.FromResult<IStoreAudit>(this);
+
+        public Task<LogBase?> FindBaseAsync(CancellationToken cancel) => store.FindBaseAsync(cancel);
+
+        public IAsyncEnumerable<byte[]> BasePartsAsync(CancellationToken cancel) => store.BasePartsAsync(cancel);
+
+        public Task<LogExtent> FindExtentAsync(CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<LogBase> TakeBaseAsync(CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task PrepareTrimAsync(long upTo, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<bool> TrimAsync(int most, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<IReadOnlyList<FollowerPlace>> ListCursorsAsync(CancellationToken cancel) => throw new NotSupportedException();
 
         public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel)
         {

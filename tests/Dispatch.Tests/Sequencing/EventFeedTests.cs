@@ -156,6 +156,19 @@ public sealed class EventFeedTests
     }
 
     [Fact]
+    public async Task What_is_below_the_horizon_is_not_told_from_memory_either()
+    {
+        using var late = feed.Follow(EventSight.Owner, EventFilter.All, 0);
+        using var onTime = feed.Follow(EventSight.Owner, EventFilter.All, 4);
+        Commit(5);
+        Commit(5, horizon: 5);
+
+        Assert.Equal(5, (await Assert.ThrowsAsync<EventsGoneException>(() => ReadAsync(late))).Horizon);
+        Assert.Equal(Numbers(5, 10), await ReadAsync(onTime));
+        Assert.Equal(5, feed.Horizon);
+    }
+
+    [Fact]
     public async Task A_large_event_is_read_from_the_store_and_not_kept_in_memory()
     {
         using var cursor = feed.Follow(EventSight.Owner, EventFilter.All, 0);
@@ -173,7 +186,7 @@ public sealed class EventFeedTests
 
     private static async Task<IReadOnlyList<long>> ReadAsync(EventCursor cursor) => [.. (await cursor.ReadAsync(int.MaxValue, default)).Select(happened => happened.Sequence)];
 
-    private void Commit(int count, bool tell = true, string agent = "a-1")
+    private void Commit(int count, bool tell = true, string agent = "a-1", long? horizon = null)
     {
         var events = new List<DispatchEvent>();
         for (var n = 0; n < count; n++)
@@ -204,6 +217,7 @@ public sealed class EventFeedTests
             Responders = [],
             RemovedResponders = [],
             PrunedTasks = [],
+            Horizon = horizon,
             Totals = new long[9],
         };
         store.Write(batch);

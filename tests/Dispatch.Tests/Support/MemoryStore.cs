@@ -2,6 +2,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -14,7 +15,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 {
     private readonly List<DispatchEvent> events = [];
     private readonly List<LogEntry> log = [];
-    private long forgotten;
+    private readonly SortedDictionary<long, (LogBase About, byte[][] Parts)> bases = [];
+    private long horizon = 1;
     private readonly SortedDictionary<long, StoredTask> tasks = [];
     private readonly Dictionary<TaskId, long> numbers = [];
     private readonly SortedDictionary<(long Task, int Attempt), EndedAttempt> attempts = [];
@@ -65,6 +67,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         Webhooks = [.. webhooks.Values],
         Questions = [.. questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
         Responders = [.. responders.Values],
+        Horizon = horizon,
     };
 
     public async Task CommitAsync(Batch batch, long epoch, CancellationToken cancel)
@@ -126,7 +129,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         foreach (var id in batch.RemovedPublishers)
             publishers.Remove(id);
         foreach (var row in batch.Published)
-            published.Add((row.Publisher, row.Id), row);
+            published[(row.Publisher, row.Id)] = row;
         foreach (var webhook in batch.Webhooks)
             webhooks[webhook.Id] = webhook;
         foreach (var id in batch.RemovedWebhooks)
@@ -137,6 +140,9 @@ internal sealed class MemoryStore : IStore, IStoreAudit
             responders[responder.Id] = responder;
         foreach (var id in batch.RemovedResponders)
             responders.Remove(id);
+
+        horizon = batch.Horizon ?? horizon;
+
         foreach (var number in batch.PrunedTasks)
             Prune(number);
         totals = batch.Totals;
@@ -154,6 +160,9 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) =>
         Task.FromResult<IReadOnlyList<WebhookDelivery>>([.. deliveries.Where(delivery => delivery.Webhook == webhook).Reverse().Take(limit)]);
+
+    public Task<IReadOnlyList<FollowerPlace>> ListCursorsAsync(CancellationToken cancel) =>
+        Task.FromResult<IReadOnlyList<FollowerPlace>>([.. cursors.Select(pair => new FollowerPlace(pair.Key, pair.Value, 0))]);
 
     public StoredTask? Find(TaskId id) => numbers.TryGetValue(id, out var number) ? tasks[number] : null;
 
@@ -178,14 +187,14 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     public Task<IReadOnlyList<DispatchEvent>> ListHistoryAsync(long lastSequence, int limit, CancellationToken cancel)
     {
         var history = new List<DispatchEvent>();
-        for (var at = lastSequence; at > 0 && history.Count < limit; at = history[^1].Previous)
+        for (var at = lastSequence; at >= horizon && history.Count < limit; at = history[^1].Previous)
             history.Add(events[(int)at - 1]);
         history.Reverse();
         return Task.FromResult<IReadOnlyList<DispatchEvent>>(history);
     }
 
     /// <summary>The log is kept only behind this sequence.</summary>
-    public void Forget(long upTo) => forgotten = upTo;
+    public void Forget(long upTo) => horizon = upTo + 1;
 
     /// <summary>How often the log was read.</summary>
     public int LogReads { get; private set; }
@@ -196,7 +205,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         lock (log)
         {
             LogReads++;
-            return Task.FromResult<IReadOnlyList<LogEntry>>([.. log.Where(entry => entry.Sequence > Math.Max(after, forgotten)).Take(limit)]);
+            return Task.FromResult<IReadOnlyList<LogEntry>>([.. log.Where(entry => entry.Sequence > Math.Max(after, horizon - 1)).Take(limit)]);
         }
     }
 
@@ -209,7 +218,7 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         [.. questions.Values.Reverse().Where(stored => stored.Question.Number < (query.Before ?? long.MaxValue) && query.Takes(stored.Question)).Take(query.Limit)]);
 
     public PublishedFacts Published(string publisher, IEnumerable<string> ids) => new(
-        Sequence, ids.Where(id => published.ContainsKey((publisher, id))).ToDictionary(id => id, id => published[(publisher, id)]));
+        Sequence, ids.Where(id => published.TryGetValue((publisher, id), out var row) && row.Sequence >= horizon).ToDictionary(id => id, id => published[(publisher, id)]));
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => Task.FromResult(Published(publisher, ids));
 
@@ -220,9 +229,43 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         return Task.FromResult((expired, looked.Count < examine ? 0 : looked[^1].Task.Number));
     }
 
+    public Task<LogExtent> FindExtentAsync(CancellationToken cancel)
+    {
+        var known = bases.Values.Select(pair => pair.About).Where(known => known.Sequence >= horizon - 1).ToList();
+        var uncovered = log.Find(entry => entry.Sequence > Math.Max(horizon - 1, known.Count == 0 ? 0 : known[^1].Sequence))?.Timestamp;
+        return Task.FromResult(new LogExtent(horizon, Sequence, BytesUpTo(Sequence), uncovered, known, IsTrimmed: true));
+    }
+
+    public async Task<LogBase> TakeBaseAsync(CancellationToken cancel)
+    {
+        List<byte[]> parts = [];
+        var made = await BaseFormat.WriteAsync(
+            this,
+            part =>
+            {
+                parts.Add(part);
+                return Task.CompletedTask;
+            },
+            cancel);
+        made = made with { Bytes = BytesUpTo(made.Sequence) };
+        bases[made.Sequence] = (made, [.. parts]);
+        return made;
+    }
+
+    public Task PrepareTrimAsync(long upTo, CancellationToken cancel) => Task.CompletedTask;
+
+    public Task<bool> TrimAsync(int most, CancellationToken cancel) => Task.FromResult(false);
+
     public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel) => Task.FromResult<IStoreAudit>(this);
 
-    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) => log.ToAsyncEnumerable();
+    /// <summary>The parts of the base at the horizon; a test may change them.</summary>
+    public byte[][] BaseParts => bases[horizon - 1].Parts;
+
+    public Task<LogBase?> FindBaseAsync(CancellationToken cancel) => Task.FromResult(horizon == 1 ? null : bases[horizon - 1].About);
+
+    public IAsyncEnumerable<byte[]> BasePartsAsync(CancellationToken cancel) => BaseParts.ToAsyncEnumerable();
+
+    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) => log.SkipWhile(entry => entry.Sequence < horizon).ToAsyncEnumerable();
 
     public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => tasks.Values.ToAsyncEnumerable();
 
@@ -231,9 +274,11 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) => keys.Values
         .OrderBy(row => row.TaskNumber).ThenBy(row => row.Caller, StringComparer.Ordinal).ThenBy(row => row.Key, StringComparer.Ordinal).ToAsyncEnumerable();
 
-    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => published.Values.OrderBy(row => row.Sequence).ToAsyncEnumerable();
+    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => published.Values.Where(row => row.Sequence >= horizon).OrderBy(row => row.Sequence).ToAsyncEnumerable();
 
     public ValueTask DisposeAsync() => default;
+
+    private long BytesUpTo(long sequence) => log.TakeWhile(entry => entry.Sequence <= sequence).Sum(entry => (long)entry.Data.Length + LogExtent.EventBytes);
 
     private void WriteTask(TaskRow row)
     {

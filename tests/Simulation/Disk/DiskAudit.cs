@@ -1,5 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Publishing;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -8,7 +9,11 @@ namespace Dispatch.Simulation.Disk;
 /// <summary>A look at a copy of the disk.</summary>
 internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
 {
-    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) => disk.Log.ToAsyncEnumerable();
+    public Task<LogBase?> FindBaseAsync(CancellationToken cancel) => Task.FromResult(disk.Horizon == 1 ? null : disk.Bases[disk.Horizon - 1].About);
+
+    public IAsyncEnumerable<byte[]> BasePartsAsync(CancellationToken cancel) => disk.Bases[disk.Horizon - 1].Parts.ToAsyncEnumerable();
+
+    public IAsyncEnumerable<LogEntry> EventsAsync(CancellationToken cancel) => disk.Log.SkipWhile(entry => entry.Sequence < disk.Horizon).ToAsyncEnumerable();
 
     public IAsyncEnumerable<StoredTask> TasksAsync(CancellationToken cancel) => disk.Tasks.Values.ToAsyncEnumerable();
 
@@ -19,7 +24,7 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         disk.Keys.Values
         .OrderBy(key => key.TaskNumber).ThenBy(key => key.Caller, StringComparer.Ordinal).ThenBy(key => key.Key, StringComparer.Ordinal).ToAsyncEnumerable();
 
-    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => disk.Published.Values.OrderBy(row => row.Sequence).ToAsyncEnumerable();
+    public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => disk.Published.Values.Where(row => row.Sequence >= disk.Horizon).OrderBy(row => row.Sequence).ToAsyncEnumerable();
 
     public Task<LoadedState> LoadAsync(CancellationToken cancel) => Task.FromResult(Load(disk));
 
@@ -32,5 +37,6 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         Webhooks = [.. disk.Webhooks.Values],
         Questions = [.. disk.Questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
         Responders = [.. disk.Responders.Values],
+        Horizon = disk.Horizon,
     };
 }

@@ -4,6 +4,7 @@ using Dispatch.Agents;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
 using Dispatch.Tasks;
@@ -53,6 +54,18 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
 
     public long[] Totals { get; private set; } = new long[9];
 
+    /// <summary>Sequence of the oldest event that can be read; the entries before it go bit by bit.</summary>
+    public long Horizon { get; private set; } = 1;
+
+    /// <summary>Up to this event no kept task needs its events.</summary>
+    public long Prepared { get; set; }
+
+    /// <summary>Complete bases by sequence.</summary>
+    public SortedDictionary<long, (LogBase About, byte[][] Parts)> Bases { get; private init; } = [];
+
+    /// <summary>What the log takes, counted from its first event.</summary>
+    public long Bytes { get; private set; }
+
     public long Sequence => Events.Count == 0 ? 0 : Events[^1].Sequence;
 
     public StoredTask? Find(TaskId id) => numbers.TryGetValue(id, out var number) ? Tasks[number] : null;
@@ -74,7 +87,23 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         Questions = new(Questions),
         Responders = new(Responders, StringComparer.Ordinal),
         Totals = [.. Totals],
+        Horizon = Horizon,
+        Prepared = Prepared,
+        Bases = new(Bases),
+        Bytes = Bytes,
     };
+
+    /// <summary>Deletes some of what is below the horizon.</summary>
+    public bool Trim(int most)
+    {
+        var gone = Log.TakeWhile(entry => entry.Sequence < Horizon).Take(most).Select(entry => entry.Sequence).ToHashSet();
+        Log.RemoveRange(0, gone.Count);
+        foreach (var row in Published.Where(row => gone.Contains(row.Value.Sequence)).ToList())
+            Published.Remove(row.Key);
+        var stale = Bases.Keys.Where(sequence => sequence < Horizon - 1).ToList();
+        stale.ForEach(sequence => Bases.Remove(sequence));
+        return gone.Count + stale.Count > 0;
+    }
 
     /// <summary>The transaction.</summary>
     /// <returns>The events as they can be read again.</returns>
@@ -88,6 +117,7 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
             var kept = throughJson ? happened with { Data = WriteAndRead(happened.Data) } : happened;
             Events.Add(kept);
             Log.Add(batch.Texts.Entry(happened, written.Count));
+            Bytes += Log[^1].Data.Length + LogExtent.EventBytes;
             written.Add(kept);
         }
 
@@ -120,7 +150,11 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         foreach (var id in batch.RemovedPublishers)
             Publishers.Remove(id);
         foreach (var row in batch.Published)
-            Demand(Published.TryAdd((row.Publisher, row.Id), row), $"{row.Publisher} published {row.Id} twice");
+        {
+            Demand(!Published.TryGetValue((row.Publisher, row.Id), out var before) || before.Sequence < Horizon, $"{row.Publisher} published {row.Id} twice");
+            Published[(row.Publisher, row.Id)] = row;
+        }
+
         foreach (var webhook in batch.Webhooks)
             Webhooks[webhook.Id] = webhook;
         foreach (var id in batch.RemovedWebhooks)
@@ -136,6 +170,13 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
             Responders[responder.Id] = responder;
         foreach (var id in batch.RemovedResponders)
             Responders.Remove(id);
+
+        if (batch.Horizon is { } moved)
+        {
+            Demand(moved > Horizon && Prepared >= moved - 1 && Bases.ContainsKey(moved - 1), $"the horizon is to move from {Horizon} to {moved}");
+            Horizon = moved;
+        }
+
         foreach (var number in batch.PrunedTasks)
             Remove(number);
         Totals = [.. batch.Totals];

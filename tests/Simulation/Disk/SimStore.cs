@@ -2,6 +2,7 @@ using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
+using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -106,17 +107,14 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         }
     }
 
-    public async Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel)
-    {
-        await TakeTimeAsync(Weather.CommitMs, cancel);
-        if (machine.DiskIsFull || random.Chance(Weather.CommitFails))
-            throw new StoreException(machine.DiskIsFull ? StoreFault.Full : StoreFault.Unavailable, "Nothing was written.");
-        lock (machine)
-            Disk.Save(cursors, deliveries);
-    }
+    public Task SaveCursorsAsync(IReadOnlyList<(string Name, long Sequence)> cursors, IReadOnlyList<WebhookDelivery> deliveries, CancellationToken cancel) =>
+        WriteAsync(() => Disk.Save(cursors, deliveries), cancel);
 
     public Task<IReadOnlyDictionary<string, long>> LoadCursorsAsync(CancellationToken cancel) =>
         ReadAsync<IReadOnlyDictionary<string, long>>(() => new Dictionary<string, long>(Disk.Cursors), cancel);
+
+    public Task<IReadOnlyList<FollowerPlace>> ListCursorsAsync(CancellationToken cancel) =>
+        ReadAsync<IReadOnlyList<FollowerPlace>>(() => [.. Disk.Cursors.OrderBy(pair => pair.Key, StringComparer.Ordinal).Select(pair => new FollowerPlace(pair.Key, pair.Value, 0))], cancel);
 
     public Task<IReadOnlyList<WebhookDelivery>> ListDeliveriesAsync(string webhook, int limit, CancellationToken cancel) =>
         ReadAsync<IReadOnlyList<WebhookDelivery>>(() => [.. Disk.Deliveries.Where(delivery => delivery.Webhook == webhook).Reverse().Take(limit)], cancel);
@@ -136,7 +134,7 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         () =>
         {
             var history = new List<DispatchEvent>();
-            for (var at = lastSequence; at > 0 && history.Count < limit; at = history[^1].Previous)
+            for (var at = lastSequence; at >= Disk.Horizon && history.Count < limit; at = history[^1].Previous)
                 history.Add(Disk.Events[(int)at - 1]);
             history.Reverse();
             return history;
@@ -144,7 +142,7 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         cancel);
 
     public Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel) =>
-        ReadAsync<IReadOnlyList<LogEntry>>(() => [.. Disk.Log.Skip((int)after).Take(limit)], cancel);
+        ReadAsync<IReadOnlyList<LogEntry>>(() => [.. Disk.Log.SkipWhile(entry => entry.Sequence <= Math.Max(after, Disk.Horizon - 1)).Take(limit)], cancel);
 
     public async Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel)
     {
@@ -159,7 +157,7 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         () => [.. Disk.Questions.Values.Reverse().Where(stored => stored.Question.Number < (query.Before ?? long.MaxValue) && query.Takes(stored.Question)).Take(query.Limit)], cancel);
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => ReadAsync(
-        () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.ContainsKey((publisher, id))).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);
+        () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.TryGetValue((publisher, id), out var row) && row.Sequence >= Disk.Horizon).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);
 
     public Task<(IReadOnlyList<StoredTask> Expired, long Next)> FindExpiredAsync(long after, long finishedBefore, int examine, CancellationToken cancel) =>
         ReadAsync<(IReadOnlyList<StoredTask>, long)>(
@@ -173,6 +171,55 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
                 return (expired, looked.Count < examine || older.Count < looked.Count ? 0 : looked[^1].Task.Number);
             },
             cancel);
+
+    public Task<LogExtent> FindExtentAsync(CancellationToken cancel) => ReadAsync(
+        () =>
+        {
+            var bases = Disk.Bases.Values.Select(known => known.About).Where(known => known.Sequence >= Disk.Horizon - 1).ToList();
+            var covered = Math.Max(Disk.Horizon - 1, bases.Count == 0 ? 0 : bases[^1].Sequence);
+            var uncovered = Disk.Log.Find(entry => entry.Sequence > covered)?.Timestamp;
+            return new LogExtent(Disk.Horizon, Disk.Sequence, Disk.Bytes, uncovered, bases, Disk.Log.Count == 0 || (Disk.Log[0].Sequence >= Disk.Horizon && Disk.Bases.Keys.All(at => at >= Disk.Horizon - 1)));
+        },
+        cancel);
+
+    public async Task<LogBase> TakeBaseAsync(CancellationToken cancel)
+    {
+        SimDisk seen;
+        lock (machine)
+            seen = Disk.Copy();
+        if (seen.Bases.TryGetValue(seen.Sequence, out var known))
+            return known.About;
+
+        if (machine.Bug == Bug.BaseForgetsTask && seen.Tasks.Count > 0)
+            seen.Tasks.Remove(seen.Tasks.Keys.First());
+        List<byte[]> parts = [];
+        var written = await BaseFormat.WriteAsync(
+            new DiskAudit(seen),
+            async part =>
+            {
+                await WriteAsync(() => { }, cancel);
+                parts.Add(part);
+            },
+            cancel);
+        var made = written with { Bytes = seen.Bytes };
+        await WriteAsync(() => Disk.Bases[made.Sequence] = (made, [.. parts]), cancel);
+        return made;
+    }
+
+    public async Task PrepareTrimAsync(long upTo, CancellationToken cancel)
+    {
+        await WriteAsync(() => { }, cancel);
+        await WriteAsync(() => Disk.Prepared = Math.Max(Disk.Prepared, upTo), cancel);
+    }
+
+    public async Task<bool> TrimAsync(int most, CancellationToken cancel)
+    {
+        var more = false;
+        await WriteAsync(() => more = Disk.Trim(most), cancel);
+        if (machine.Bug == Bug.TrimmedTooFar && Disk.Horizon > 1 && Disk.Log.Count > 1 && Disk.Log[0].Sequence == Disk.Horizon)
+            Disk.Log.RemoveAt(0);
+        return more;
+    }
 
     public Task<IStoreAudit> OpenAuditAsync(CancellationToken cancel)
     {
@@ -197,6 +244,16 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
     }
 
     public ValueTask DisposeAsync() => default;
+
+    /// <summary>A transaction that is no part of the log.</summary>
+    private async Task WriteAsync(Action write, CancellationToken cancel)
+    {
+        await TakeTimeAsync(Weather.CommitMs, cancel);
+        if (machine.DiskIsFull || random.Chance(Weather.CommitFails))
+            throw new StoreException(machine.DiskIsFull ? StoreFault.Full : StoreFault.Unavailable, "Nothing was written.");
+        lock (machine)
+            write();
+    }
 
     private void Write(Batch batch)
     {
