@@ -1,4 +1,3 @@
-using Dispatch.Publishing;
 using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
