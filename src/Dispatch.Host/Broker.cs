@@ -168,6 +168,7 @@ public sealed class Broker : IAsyncDisposable
             }
 
             var retention = new LogRetention(sequencer, store, live, SettleAsync, metrics, clock, logs.CreateLogger<LogRetention>());
+            housekeeping.Ticked += () => retention.Tick(stopping.Token);
 
             app.UseRequestIds();
             app.UseAccessLog();
@@ -204,7 +205,6 @@ public sealed class Broker : IAsyncDisposable
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             configWatcher?.Start(stopping.Token);
-            retention.Start(stopping.Token);
             webhooks.Start(stopping.Token);
             return broker;
         }
@@ -266,7 +266,6 @@ public sealed class Broker : IAsyncDisposable
         await housekeeping.Ended;
         housekeeping.Dispose();
         await retention.Ended;
-        retention.Dispose();
         await webhooks.Ended;
         webhooks.Dispose();
         await Events.CloseAsync();

@@ -40,6 +40,9 @@ internal sealed class Housekeeping : IDisposable
 
     public void Start(CancellationToken stop) => Ended = LoopAsync(stop);
 
+    /// <summary>A period has passed. For what is done now and then beside the sweep; one timer for all keeps an idle broker idle.</summary>
+    public event Action? Ticked;
+
     public void Dispose() => timer.Dispose();
 
     /// <summary>Brings the gauges up to date; they stay as they are while the sequencer takes no commands.</summary>
@@ -81,6 +84,7 @@ internal sealed class Housekeeping : IDisposable
             {
                 try
                 {
+                    Ticked?.Invoke();
                     await RefreshAsync();
                     while (await SweepOnceAsync(stop))
                         stop.ThrowIfCancellationRequested();

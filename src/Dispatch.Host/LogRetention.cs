@@ -11,7 +11,7 @@ namespace Dispatch.Host;
 /// Keeps the log as long as it is to be kept: takes bases, moves the horizon to one of them when all before it is too old or too much, and has the
 /// store delete what is below, bit by bit. Durable followers hold it back, unless they are dead.
 /// </summary>
-internal sealed class LogRetention : IDisposable
+internal sealed class LogRetention
 {
     private const string WebhookCursor = "webhook/";
 
@@ -24,13 +24,15 @@ internal sealed class LogRetention : IDisposable
     // What failed costs room and time: it is not tried each second.
     private static readonly TimeSpan Recovering = TimeSpan.FromSeconds(30);
 
+    private static readonly TimeSpan BusyPace = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan IdlePace = TimeSpan.FromMinutes(1);
+
     // A broker that was away for long must not take its followers for dead before they can say a word.
     private static readonly TimeSpan Grace = TimeSpan.FromHours(1);
 
     private readonly Sequencer sequencer;
     private readonly IStore store;
     private readonly LiveConfig config;
-    private readonly PeriodicTimer timer;
     private readonly Func<CancellationToken, Task> settle;
     private readonly TimeProvider clock;
     private readonly ILogger<LogRetention> logger;
@@ -38,6 +40,9 @@ internal sealed class LogRetention : IDisposable
     private readonly Dictionary<string, long> dead = new(StringComparer.Ordinal);
     private LogGauges gauges = new(1, 0, 0);
     private (string Name, long Sequence)? holder;
+    private long? lookedAt;
+    private long lookedTo;
+    private bool isRecovering;
 
     /// <param name="settle">Has followers that keep their place in memory write it down.</param>
     public LogRetention(
@@ -47,8 +52,6 @@ internal sealed class LogRetention : IDisposable
         this.sequencer = sequencer;
         this.store = store;
         this.config = config;
-        timer = new PeriodicTimer(config.Current.Retention.Sweep, clock);
-        config.Changed += now => timer.Period = now.Retention.Sweep;
         this.settle = settle;
         this.clock = clock;
         this.logger = logger;
@@ -56,14 +59,17 @@ internal sealed class LogRetention : IDisposable
         metrics.ObserveLog(() => gauges);
     }
 
-    /// <summary>Ends when it was stopped.</summary>
+    /// <summary>Ends with the look that is being taken.</summary>
     public Task Ended { get; private set; } = Task.CompletedTask;
 
     private long Now => clock.GetUtcNow().ToUnixTimeMilliseconds();
 
-    public void Start(CancellationToken stop) => Ended = LoopAsync(stop);
-
-    public void Dispose() => timer.Dispose();
+    /// <summary>Begins a look when one is due and none is being taken. To be called now and then, by one caller.</summary>
+    public void Tick(CancellationToken stop)
+    {
+        if (Ended.IsCompleted && IsLookDue())
+            Ended = Task.Run(() => RunAsync(stop), CancellationToken.None);
+    }
 
     /// <summary>One look at the log, and what is due of it.</summary>
     public async Task RunOnceAsync(CancellationToken cancel)
@@ -187,31 +193,41 @@ internal sealed class LogRetention : IDisposable
         return false;
     }
 
-    private async Task LoopAsync(CancellationToken stop)
+    /// <summary>Age changes nothing within seconds, and an idle broker should do nothing: only a limit of size is looked at as soon as there is more.</summary>
+    private bool IsLookDue()
+    {
+        var limits = config.Current.Retention;
+        var head = sequencer.CommittedSequence;
+        var longest = head == lookedTo ? IdlePace : BusyPace;
+        var pace = limits.EventsBytes > 0 && head != lookedTo ? TimeSpan.Zero
+            : limits.Events > TimeSpan.Zero && limits.Events / 100 < longest ? limits.Events / 100 : longest;
+        if (lookedAt is { } before && clock.GetElapsedTime(before) < (isRecovering ? Recovering : pace))
+            return false;
+        isRecovering = false;
+        (lookedAt, lookedTo) = (clock.GetTimestamp(), head);
+        return true;
+    }
+
+    private async Task RunAsync(CancellationToken stop)
     {
         try
         {
-            while (await timer.WaitForNextTickAsync(stop))
-            {
-                try
-                {
-                    await RunOnceAsync(stop);
-                }
-                catch (RefusedException)
-                {
-                    // Busy, or the store is away: the next period tries again, and /ready tells the reason.
-                }
-                catch (Exception failure) when (failure is not OperationCanceledException)
-                {
-                    // Whatever it is, a later period tries again: the broker serves without it.
-                    logger.RetentionFailed(failure.Message);
-                    await Task.Delay(Recovering, clock, stop);
-                }
-            }
+            await RunOnceAsync(stop);
         }
-        catch (OperationCanceledException)
+        catch (RefusedException)
+        {
+            // Busy, or the store is away: the next look tries again, and /ready tells the reason.
+            lookedAt = null;
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
             // Stopped.
+        }
+        catch (Exception failure)
+        {
+            // Whatever it is, a later look tries again: the broker serves without it.
+            logger.RetentionFailed(failure.Message);
+            isRecovering = true;
         }
     }
 }

@@ -35,7 +35,6 @@ public sealed class LogRetentionTests : IAsyncLifetime
 
     public async Task DisposeAsync()
     {
-        retention.Dispose();
         await sequencer.StopAsync(TimeSpan.FromSeconds(10));
         await store.DisposeAsync();
         metrics.Dispose();
@@ -184,7 +183,7 @@ public sealed class LogRetentionTests : IAsyncLifetime
     {
         await store.SaveCursorsAsync([("handler/mail", 0)], [], None);
         await OldAsync(10);
-        using var again = new LogRetention(sequencer, store, live, _ => Task.CompletedTask, metrics, clock, lines);
+        var again = new LogRetention(sequencer, store, live, _ => Task.CompletedTask, metrics, clock, lines);
         await again.RunOnceAsync(None);
         Assert.Equal(1, (await store.FindExtentAsync(None)).Horizon);
 
@@ -215,7 +214,7 @@ public sealed class LogRetentionTests : IAsyncLifetime
     {
         await store.SaveCursorsAsync([("handler/mail", 0)], [], None);
         await OldAsync(10);
-        using var told = new LogRetention(
+        var told = new LogRetention(
             sequencer, store, live, cancel => store.SaveCursorsAsync([("handler/mail", sequencer.CommittedSequence)], [], cancel), metrics, clock, lines);
 
         await told.RunOnceAsync(None);

@@ -14,7 +14,7 @@ internal sealed class ConfigWatcher
 {
     private const int MostFaults = 20;
 
-    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(2);
 
     // A file that is the same after so long is not being written.
     private static readonly TimeSpan Settling = TimeSpan.FromMilliseconds(250);

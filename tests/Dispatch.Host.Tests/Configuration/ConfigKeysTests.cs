@@ -155,7 +155,7 @@ public sealed class ConfigKeysTests
 
             ## While the broker runs
 
-            The file that it was started with is looked at every second, and at once on `SIGHUP`. When its content has changed, and stays the same
+            The file that it was started with is looked at every two seconds, and at once on `SIGHUP`. When its content has changed, and stays the same
             for a quarter of a second, it is checked like at the start, environment and command line over it:
 
             - One fault, and nothing is changed at all: the log names file, line, key, value and what is allowed, `dispatch_config_valid` is 0, and
