@@ -1,5 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Questions;
+using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
 
@@ -41,21 +42,29 @@ internal sealed class Judge(Universe universe, Random random)
     {
         if (Pick() is not { } question)
             return;
-        var responder = random.Chance(0.2) ? null : random.Pick(Responders);
-        var verdict = random.Pick([Verdict.Allow, Verdict.Allow, Verdict.Deny, Verdict.Modify]);
+        var responder = random.Chance(0.3) ? null : random.Pick(Responders);
+        var verdict = random.Pick([Verdict.Allow, Verdict.Allow, Verdict.Deny, Verdict.Modify, Verdict.Modify]);
         var replacement = verdict != Verdict.Modify ? null
             : question.IsOfTask ? JsonBytes.Parse(random.Pick(["{\"priority\":9}", "{\"context\":{\"changed\":true},\"description\":\"as the judge wants it\"}"]))
             : JsonBytes.Parse("{\"command\":\"ls\"}");
         var answer = new AnswerQuestion(question.Id, verdict, random.Chance(0.3) ? "because" : null, replacement) { Caller = responder, ByAdmin = responder is null };
+
+        // Its requester may change it at the same moment: what the answer was read for is then out of date.
+        var patching = replacement is not null && question.IsOfTask && random.Chance(0.6) && TaskId.TryParse(question.About, out var task)
+            ? universe.Edge.PatchAsync(question.Asker, task, (byte)random.Next(10), null) : null;
         var reply = await universe.Edge.AnswerAsync(answer, question);
+        if (patching is not null)
+            await patching;
         if (reply is not { IsAnswered: true, Value: { } outcome })
             return;
-        if (outcome is AnswerOutcome.Repeated)
-            universe.Reached(Situation.AnsweredTwice);
         if (outcome is AnswerOutcome.Counted { Question: { Outcome: { } settled, IsOfTask: true } })
             universe.Reached(settled switch { Verdict.Deny => Situation.TaskDenied, Verdict.Modify => Situation.TaskChangedByConfirmation, _ => Situation.TaskConfirmed });
         if (outcome is AnswerOutcome.Counted { Question.IsOpen: true })
+        {
             universe.Reached(Situation.OthersAwaited);
+            if (await universe.Edge.AnswerAsync(answer with { Reason = "again" }, question) is { IsAnswered: true, Value: AnswerOutcome.Repeated })
+                universe.Reached(Situation.AnsweredTwice);
+        }
     }
 
     private async Task ManageAsync()
