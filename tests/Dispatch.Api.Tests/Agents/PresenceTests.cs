@@ -3,7 +3,7 @@ using Dispatch.Api.Tests.Tasks;
 
 namespace Dispatch.Api.Tests.Agents;
 
-/// <summary>With a lease of one second, and reaped 700 ms later.</summary>
+/// <summary>With a lease of one second, and reaped four seconds later.</summary>
 public sealed class PresenceTests(SharedHastyBroker shared) : IClassFixture<SharedHastyBroker>
 {
     private readonly TestBroker broker = shared.Broker;

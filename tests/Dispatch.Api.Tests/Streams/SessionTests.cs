@@ -72,7 +72,7 @@ public sealed class SessionTests(SharedBroker shared) : IClassFixture<SharedBrok
         {
             var guest = broker.As(agent, token);
             (await guest.GetAsync("/api/v1/events")).Expect(200);
-            foreach (var path in new[] { "/api/v1/tasks", "/api/v1/agents", "/api/v1/stats", "/api/v1/tokens", "/api/v1/sessions", "/api/v1/nothing", "/api/v1/tasks?x=1", "/api/v1" })
+            foreach (var path in new[] { "/api/v1/tasks", "/api/v1/agents", "/api/v1/stats", "/api/v1/tokens", "/api/v1/sessions", "/api/v1/questions", "/api/v1/questions/stream", "/api/v1/responders", "/api/v1/nothing", "/api/v1/tasks?x=1", "/api/v1" })
                 (await guest.GetAsync(path)).ExpectProblem(403, "forbidden");
             (await guest.PostAsync("/api/v1/tasks", new { title = "no" })).ExpectProblem(403, "forbidden");
             (await guest.PostAsync("/api/v1/sessions")).ExpectProblem(403, "forbidden");

@@ -196,7 +196,7 @@ public sealed class SharedHastyBroker : SharedBroker
     protected override DispatchConfig Configure(DispatchConfig config) => config with
     {
         Retry = new RetrySettings { Base = TimeSpan.FromMilliseconds(20), Cap = TimeSpan.FromMilliseconds(40) },
-        Agents = new AgentSettings { Lease = TimeSpan.FromMilliseconds(1_000), ReapAfter = TimeSpan.FromMilliseconds(700) },
+        Agents = new AgentSettings { Lease = TimeSpan.FromMilliseconds(1_000), ReapAfter = TimeSpan.FromSeconds(4) },
         Assignment = config.Assignment with { WakeTimeout = TimeSpan.FromMilliseconds(300), TickInterval = TimeSpan.FromMilliseconds(100) },
     };
 }
