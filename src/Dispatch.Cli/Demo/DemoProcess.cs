@@ -26,9 +26,11 @@ internal sealed class DemoProcess : IAsyncDisposable
     public Task<ProgramExit> Exited => process.Exited;
 
     /// <summary>Starts this same executable with other arguments.</summary>
-    public static DemoProcess Start(string name, string directory, IEnumerable<string> arguments, GroupWatchdog? watchdog)
+    /// <param name="yields">Whether it lets others have the processor first.</param>
+    public static DemoProcess Start(string name, string directory, IEnumerable<string> arguments, GroupWatchdog? watchdog, bool yields = false)
     {
-        var words = OwnExecutable.Words.Concat(arguments).ToList();
+        IEnumerable<string> nice = yields ? ["nice", "-n", "10"] : [];
+        var words = nice.Concat(OwnExecutable.Words).Concat(arguments).ToList();
         return new DemoProcess(PosixProcess.Start(words, OwnExecutable.CleanEnvironment, watchdog), name, Path.Combine(directory, name + ".log"));
     }
 

@@ -70,7 +70,11 @@ internal sealed class DemoStage : IAsyncDisposable
     public async Task StartWorkersAsync(IReadOnlyList<DemoWorker> wanted, DispatchClient client, CancellationToken stop)
     {
         foreach (var worker in wanted)
-            workers.Add(DemoProcess.Start(worker.Id, Root, worker.Arguments(Broker.Url), watchdog));
+        {
+            // On a small machine hundreds of programs a second leave nothing to whoever watches, and half-way would be over before it is seen.
+            workers.Add(DemoProcess.Start(worker.Id, Root, worker.Arguments(Broker.Url), watchdog, yields: true));
+        }
+
         await UntilAsync(async () => (await client.ListAgentsAsync(cancel: stop)).Count == wanted.Count, "The workers did not register", workers[^1], stop);
     }
 
