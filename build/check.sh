@@ -18,5 +18,7 @@ step simulation dotnet run --project tests/Simulation -c Release --no-build -- -
 step simulation-repeats dotnet run --project tests/Simulation -c Release --no-build -- --determinism 25
 step simulation-proof dotnet run --project tests/Simulation -c Release --no-build -- --prove
 step crash dotnet run --project tests/Chaos -c Release --no-build -- crash --kills "$kills" --dispatch "$dispatch"
+# The same with a log that is kept short, so that what is checked folds from a base.
+step crash-short-log dotnet run --project tests/Chaos -c Release --no-build -- crash --kills 6 --log-bytes 1048576 --dispatch "$dispatch"
 echo
 build/totals.sh
