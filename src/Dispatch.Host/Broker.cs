@@ -226,7 +226,7 @@ public sealed class Broker : IAsyncDisposable
         }
     }
 
-    /// <summary>Looks at the configuration file now, rather than within the second.</summary>
+    /// <summary>Looks at the configuration file now, rather than within two seconds.</summary>
     public void ReadConfigAgain() => configWatcher?.LookNow();
 
     /// <summary>

@@ -34,9 +34,6 @@ public sealed class QuestionTable
     /// <summary>How many open questions somebody has asked, those about tasks to be confirmed left out.</summary>
     public int OpenOf(string asker) => byAsker.GetValueOrDefault(asker);
 
-    /// <summary>When the timer of an open question is set to go off, or null.</summary>
-    internal long? DueOf(string id) => open.GetValueOrDefault(id) is { Deadline: { IsArmed: true } timer } ? timer.Due : null;
-
     internal void Load(IReadOnlyList<Question> stored, IReadOnlyList<Responder> storedResponders)
     {
         foreach (var question in stored)

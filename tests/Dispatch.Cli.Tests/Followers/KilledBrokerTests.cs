@@ -110,7 +110,7 @@ public sealed class KilledBrokerTests
                     request.Response.Close();
                 }
             }
-            catch (Exception closed) when (closed is HttpListenerException or ObjectDisposedException or JsonException)
+            catch (Exception closed) when (closed is HttpListenerException or ObjectDisposedException or JsonException or IOException)
             {
                 // The end, or a broker that was killed while it sent.
                 if (listener.IsListening)
