@@ -4,7 +4,7 @@ namespace Dispatch.Sequencing;
 
 /// <summary>
 /// The way out of the log: everybody who follows it, in the process or over the wire, does so with a cursor of this. Memory holds the newest
-/// events while somebody follows, but for large ones; older ones are read from the store. A slow follower falls behind; it loses nothing and holds up nobody.
+/// events while somebody keeps up, but for large ones; older ones are read from the store. A slow follower falls behind; it loses nothing and holds up nobody.
 /// </summary>
 public sealed class EventFeed(IStore store)
 {
@@ -17,6 +17,7 @@ public sealed class EventFeed(IStore store)
     private TaskCompletionSource committed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private long head;
     private long horizon = 1;
+    private long reached;
     private int followers;
     private int waiting;
 
@@ -44,7 +45,8 @@ public sealed class EventFeed(IStore store)
         if (batch.IsEmpty)
             return;
 
-        if (Followers > 0)
+        // For readers that are far behind, and may be stalled, keeping them would be work for nobody.
+        if (Followers > 0 && head - Volatile.Read(ref reached) < Kept)
         {
             for (var i = 0; i < batch.Events.Count; i++)
             {
@@ -72,6 +74,8 @@ public sealed class EventFeed(IStore store)
     /// <exception cref="EventsGoneException">They are no longer kept.</exception>
     internal async ValueTask<IReadOnlyList<FeedEvent>> ReadAsync(long after, int most, CancellationToken cancel)
     {
+        if (after > Volatile.Read(ref reached))
+            Volatile.Write(ref reached, after);
         var end = Math.Min(Head, after + most);
         if (end <= after)
             return [];
