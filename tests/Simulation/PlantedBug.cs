@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Simulation.Disk;
@@ -60,6 +61,11 @@ internal sealed class PlantedBug(Universe universe, Random random)
             Questions = batch.Questions,
             Responders = batch.Responders,
             RemovedResponders = batch.RemovedResponders,
+            Limits = batch.Limits,
+            RemovedLimits = batch.RemovedLimits,
+            Balances = batch.Balances,
+            RemovedBalances = batch.RemovedBalances,
+            Usage = batch.Usage,
             PrunedTasks = batch.PrunedTasks,
             Horizon = batch.Horizon,
             Totals = totals ?? batch.Totals,

@@ -36,6 +36,7 @@ internal sealed class LogWriter
     private readonly SqliteStatement firstEvent;
     private readonly SqliteStatement deletePublished;
     private readonly SqliteStatement deleteQuestions;
+    private readonly SqliteStatement deleteUsage;
     private readonly SqliteStatement deleteEvents;
 
     // As of the last commit; null when it is to be counted anew.
@@ -74,6 +75,7 @@ internal sealed class LogWriter
             """);
         deleteQuestions = connection.Prepare(
             "DELETE FROM questions WHERE number IN (SELECT number FROM questions WHERE number < ?1 AND status <> 'open' AND last_sequence < ?1 LIMIT ?2)");
+        deleteUsage = connection.Prepare("DELETE FROM usage_reports WHERE sequence BETWEEN ? AND ?");
         deleteEvents = connection.Prepare("DELETE FROM events WHERE sequence BETWEEN ? AND ?");
     }
 
@@ -209,6 +211,9 @@ internal sealed class LogWriter
         deletePublished.Bind(1, first);
         deletePublished.Bind(2, last);
         deletePublished.Execute();
+        deleteUsage.Bind(1, first);
+        deleteUsage.Bind(2, last);
+        deleteUsage.Execute();
         deleteEvents.Bind(1, first);
         deleteEvents.Bind(2, last);
         deleteEvents.Execute();

@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
@@ -5,7 +6,7 @@ using Dispatch.Storage.Sqlite.Native;
 
 namespace Dispatch.Storage.Sqlite;
 
-/// <summary>Writes what of a batch is about who is registered: agents, tokens, sessions, publishers, webhooks, questions and responders. Inside the writer's transaction.</summary>
+/// <summary>Writes what of a batch is about who is registered: agents, tokens, sessions, publishers, webhooks, questions, responders, limits and balances. Inside the writer's transaction.</summary>
 internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
 {
     private readonly JsonText json = new();
@@ -26,6 +27,11 @@ internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
     private readonly SqliteStatement updateQuestion = connection.Prepare(QuestionRows.Update);
     private readonly SqliteStatement writeResponder = connection.Prepare(QuestionRows.WriteResponder);
     private readonly SqliteStatement deleteResponder = connection.Prepare("DELETE FROM responders WHERE id = ?");
+    private readonly SqliteStatement writeLimit = connection.Prepare(AllowanceRows.WriteLimit);
+    private readonly SqliteStatement deleteLimit = connection.Prepare("DELETE FROM limits WHERE id = ?");
+    private readonly SqliteStatement writeBalance = connection.Prepare(AllowanceRows.WriteBalance);
+    private readonly SqliteStatement deleteBalance = connection.Prepare("DELETE FROM balances WHERE key = ?");
+    private readonly SqliteStatement insertUsage = connection.Prepare(AllowanceRows.InsertUsage);
 
     internal void Write(Batch batch)
     {
@@ -45,6 +51,21 @@ internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
             WriteQuestion(row);
         Write(batch.Responders, writeResponder, QuestionRows.Bind);
         Delete(batch.RemovedResponders, deleteResponder);
+        Write(batch.Limits, writeLimit, AllowanceRows.Bind);
+        Delete(batch.RemovedLimits, deleteLimit);
+        Write(batch.Balances, writeBalance, AllowanceRows.Bind);
+        Delete(batch.RemovedBalances, deleteBalance);
+        foreach (var usage in batch.Usage)
+            WriteUsage(usage);
+    }
+
+    private void WriteUsage(UsageRow usage)
+    {
+        AllowanceRows.Bind(insertUsage, usage);
+        insertUsage.Bind(5, log.Horizon);
+        insertUsage.Execute();
+        if (connection.Changes != 1)
+            throw new StoreException(StoreFault.Unavailable, $"{usage.Reporter} has reported usage {usage.Id} before. Nothing was written; the state has to be loaded again.");
     }
 
     private void WriteQuestion(QuestionRow row)

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Dispatch.Allowances;
 using Dispatch.Matching;
 using Dispatch.Questions;
 using Dispatch.Tasks;
@@ -13,4 +14,9 @@ namespace Dispatch.Storage.Sqlite;
 [JsonSerializable(typeof(MatchScore))]
 [JsonSerializable(typeof(TaskProgress))]
 [JsonSerializable(typeof(QuestionAnswer[]))]
+[JsonSerializable(typeof(LimitWindow))]
+[JsonSerializable(typeof(IReadOnlyList<RollingStep>))]
+[JsonSerializable(typeof(TaskCost))]
+[JsonSerializable(typeof(TaskCharge))]
+[JsonSerializable(typeof(Amounts))]
 internal sealed partial class RowJson : JsonSerializerContext;

@@ -18,7 +18,7 @@ internal static class Schema
     /// <summary>"Dspt": marks the file as ours in its header, so that another program's database is never touched.</summary>
     internal const int ApplicationId = 0x44737074;
 
-    internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease), new(2, "following the log", FollowingTheLog, FillChain)];
+    internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease), new(2, "following the log", FollowingTheLog, FillChain), new(3, "allowances", Allowances)];
 
     private const string FirstRelease = """
         CREATE TABLE events (
@@ -307,6 +307,61 @@ internal static class Schema
           data     BLOB NOT NULL,              -- JSON rows, compressed (gzip)
           PRIMARY KEY (sequence, part)
         );
+        """;
+
+    private const string Allowances = """
+        -- What may be spent, by whom. Budgets of tasks are limits of level task.
+        CREATE TABLE limits (
+          id            TEXT PRIMARY KEY,
+          level         TEXT NOT NULL,         -- agent, owner, team, swarm, task
+          target        TEXT NOT NULL,         -- whose; * for each that has none of its own; empty for the swarm
+          unit          TEXT NOT NULL,         -- tokens, money (micro-units), jobs ...
+          amount        INTEGER NOT NULL,
+          time_window   TEXT NOT NULL,         -- JSON object
+          model         TEXT,                  -- only for this model
+          repo          TEXT,                  -- only for this repository
+          soft_percent  INTEGER NOT NULL,
+          on_exceed     TEXT NOT NULL,         -- finish, pause
+          allow         TEXT,                  -- JSON arrays of models
+          deny          TEXT,
+          version       INTEGER NOT NULL,
+          created_at    INTEGER NOT NULL,
+          updated_at    INTEGER NOT NULL,
+          last_sequence INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        -- What is used and reserved. It follows from the log: dispatch doctor adds it up again.
+        CREATE TABLE balances (
+          key            TEXT PRIMARY KEY,     -- the limit's id, and behind a slash the target when the limit is for each
+          limit_id       TEXT NOT NULL,
+          target         TEXT NOT NULL,
+          used           INTEGER NOT NULL,
+          reserved       INTEGER NOT NULL,
+          window_start   INTEGER NOT NULL,
+          window_end     INTEGER NOT NULL,
+          steps          TEXT,                 -- JSON array: of a rolling window, what was used in which step
+          cooldown_until INTEGER NOT NULL,
+          warned         INTEGER NOT NULL,
+          exceeded       INTEGER NOT NULL
+        ) WITHOUT ROWID;
+
+        -- Which event came of a reporter's own id.
+        CREATE TABLE usage_reports (
+          reporter TEXT NOT NULL,
+          id       TEXT NOT NULL,
+          hash     TEXT NOT NULL,
+          sequence INTEGER NOT NULL,
+          PRIMARY KEY (reporter, id)
+        ) WITHOUT ROWID;
+        CREATE INDEX usage_reports_by_sequence ON usage_reports (sequence);
+
+        ALTER TABLE tasks ADD COLUMN cost TEXT;               -- JSON: model, repo, budget and estimate, when it says something of them
+        ALTER TABLE tasks ADD COLUMN max_run_ms INTEGER;      -- longest run that a limit allows the attempt in hand
+        ALTER TABLE tasks ADD COLUMN charge TEXT;             -- JSON: what the attempt in hand reserved, by balance
+        ALTER TABLE task_payloads ADD COLUMN budget TEXT;     -- JSON object: what it and the tasks below it may use
+        ALTER TABLE attempts ADD COLUMN model TEXT;
+        ALTER TABLE attempts ADD COLUMN reserved TEXT;        -- JSON objects of balance to amount
+        ALTER TABLE attempts ADD COLUMN spent TEXT;
         """;
 
     private static void FillChain(SqliteConnection connection)

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
@@ -12,7 +13,7 @@ namespace Dispatch.Storage.Sqlite;
 internal sealed class SpecRows
 {
     internal const string InsertPayload =
-        "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash, confirm) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash, confirm, budget) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
     private readonly SqliteStatement created;
     private readonly SqliteStatement payload;
@@ -23,7 +24,7 @@ internal sealed class SpecRows
     internal SpecRows(SqliteConnection connection)
     {
         created = connection.Prepare("SELECT data FROM events WHERE sequence = ? AND type = 'task.created'");
-        payload = connection.Prepare("SELECT description, labels, context, estimate, idempotency_key, request_hash, confirm FROM task_payloads WHERE number = ?");
+        payload = connection.Prepare("SELECT description, labels, context, estimate, idempotency_key, request_hash, confirm, budget FROM task_payloads WHERE number = ?");
         words = connection.Prepare("SELECT title, scope, submitter FROM tasks WHERE number = ?");
         history = connection.Prepare("SELECT previous, CASE WHEN type = 'task.completed' THEN data END FROM events WHERE sequence = ?");
         attemptResult = connection.Prepare("SELECT result FROM attempts WHERE number = ? AND attempt = ?");
@@ -34,7 +35,7 @@ internal sealed class SpecRows
         creation is TaskCreated told
         && told.Title == spec.Title && told.Description == spec.Description && told.Scope == spec.Scope
         && told.Submitter == spec.Submitter && told.IdempotencyKey == spec.IdempotencyKey && told.BodyHash == spec.RequestHash && (told.Confirm ?? false) == spec.Confirm
-        && Same(told.Labels, spec.Labels) && Same(told.Context, spec.Context) && Same(told.Estimate, spec.Estimate);
+        && Same(told.Labels, spec.Labels) && Same(told.Context, spec.Context) && Same(told.Estimate, spec.Estimate) && Equals(told.Budget, spec.Budget);
 
     internal static void BindPayload(SqliteStatement row, long number, TaskSpec spec)
     {
@@ -46,6 +47,8 @@ internal sealed class SpecRows
         row.Bind(6, spec.IdempotencyKey);
         row.Bind(7, spec.RequestHash);
         row.Bind(8, spec.Confirm ? 1L : 0L);
+        if (spec.Budget is { } budget)
+            row.BindText(9, JsonSerializer.SerializeToUtf8Bytes(budget, RowJson.Default.Amounts));
     }
 
     /// <summary>Null when there is no such task.</summary>
@@ -133,6 +136,7 @@ internal sealed class SpecRows
                 IdempotencyKey = payload.NullableText(4),
                 RequestHash = payload.NullableText(5),
                 Confirm = payload.Int64(6) != 0,
+                Budget = payload.Utf8(7) is { Length: > 0 } budget ? JsonSerializer.Deserialize(budget, RowJson.Default.Amounts) : null,
             };
         }
         finally
@@ -153,6 +157,7 @@ internal sealed class SpecRows
         Submitter = told.Submitter,
         IdempotencyKey = told.IdempotencyKey,
         Confirm = told.Confirm ?? false,
+        Budget = told.Budget,
         RequestHash = told.BodyHash,
     };
 

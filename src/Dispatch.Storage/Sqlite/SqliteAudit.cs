@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Retention;
@@ -74,6 +75,9 @@ internal sealed class SqliteAudit : IStoreAudit
 
     public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) =>
         Rows($"SELECT {PublisherRows.PublishedColumns} FROM published WHERE sequence >= {Kept} ORDER BY sequence", PublisherRows.ReadPublished, cancel);
+
+    public IAsyncEnumerable<UsageRow> UsageAsync(CancellationToken cancel) =>
+        Rows($"SELECT {AllowanceRows.UsageColumns} FROM usage_reports WHERE sequence >= {Kept} ORDER BY sequence", AllowanceRows.ReadUsage, cancel);
 
     public Task<LoadedState> LoadAsync(CancellationToken cancel) => ReadAsync(() => new StateRows(connection).Load(), cancel);
 

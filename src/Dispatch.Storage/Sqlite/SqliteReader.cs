@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -36,6 +37,7 @@ internal sealed class SqliteReader : IDisposable
     private readonly SqliteStatement keyOf;
     private readonly SqliteStatement lastEventOf;
     private readonly SqliteStatement publishedAs;
+    private readonly SqliteStatement usageAs;
 
     internal SqliteReader(SqliteStoreOptions options)
     {
@@ -52,6 +54,7 @@ internal sealed class SqliteReader : IDisposable
         eventAt = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence = ?");
         eventsAfter = connection.Prepare($"SELECT {EventRows.Columns} FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?");
         lastEventOf = connection.Prepare("SELECT last_sequence FROM tasks WHERE number = ?");
+        usageAs = connection.Prepare($"SELECT {AllowanceRows.UsageColumns} FROM usage_reports WHERE reporter = ? AND id = ? AND sequence >= ?");
         publishedAs = connection.Prepare($"SELECT {PublisherRows.PublishedColumns} FROM published WHERE publisher = ? AND id = ? AND sequence >= ?");
         keyOf = connection.Prepare(
             "SELECT i.body_hash, i.number, t.id FROM idempotency i JOIN tasks t ON t.number = i.number WHERE i.caller = ? AND i.key = ?");
@@ -198,6 +201,20 @@ internal sealed class SqliteReader : IDisposable
 
         rows.Reset();
         return found;
+    }
+
+    internal UsageFacts FindUsage(string reporter, string id, TaskId? task)
+    {
+        lastSequence.Step();
+        var asOf = lastSequence.Int64(0);
+        lastSequence.Reset();
+
+        usageAs.Bind(1, reporter);
+        usageAs.Bind(2, id);
+        usageAs.Bind(3, log.Horizon());
+        var known = usageAs.Step() ? AllowanceRows.ReadUsage(usageAs) : null;
+        usageAs.Reset();
+        return new UsageFacts(asOf, known, task is { } wanted ? FindTask(wanted) : null);
     }
 
     internal PublishedFacts FindPublished(string publisher, IReadOnlyList<string> ids)

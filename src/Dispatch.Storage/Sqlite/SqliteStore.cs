@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -121,6 +122,9 @@ public sealed class SqliteStore : IStore
 
     public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) =>
         readers.ReadAsync<QuestionQuery, IReadOnlyList<StoredQuestion>>(query, static (reader, query) => reader.ListQuestions(query), cancel);
+
+    public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) =>
+        readers.ReadAsync((reporter, id, task), static (reader, wanted) => reader.FindUsage(wanted.reporter, wanted.id, wanted.task), cancel);
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) =>
         readers.ReadAsync((publisher, ids), static (reader, wanted) => reader.FindPublished(wanted.publisher, wanted.ids), cancel);

@@ -33,6 +33,8 @@ internal sealed class StateRows(SqliteConnection connection)
             Webhooks = LoadAll($"SELECT {WebhookRows.Columns} FROM webhooks ORDER BY id", WebhookRows.Read),
             Questions = LoadAll($"SELECT {QuestionRows.Columns} FROM questions WHERE status = 'open' ORDER BY number", QuestionRows.Read),
             Responders = LoadAll($"SELECT {QuestionRows.ResponderColumns} FROM responders ORDER BY id", QuestionRows.ReadResponder),
+            Limits = LoadAll($"SELECT {AllowanceRows.LimitColumns} FROM limits ORDER BY id", AllowanceRows.ReadLimit),
+            Balances = LoadAll($"SELECT {AllowanceRows.BalanceColumns} FROM balances ORDER BY key", AllowanceRows.ReadBalance),
         };
     }
 

@@ -21,6 +21,7 @@ internal enum TaskColumn
     DependsOn,
     ParentId,
     CreatedAt,
+    Cost,
 
     // From here on: what changes while a task lives.
     Priority,
@@ -44,6 +45,8 @@ internal enum TaskColumn
     Usage,
     Why,
     LastSequence,
+    MaxRunMs,
+    Charge,
 }
 
 /// <summary>
@@ -89,6 +92,11 @@ internal sealed class TaskColumns
         if (!task.Parent.IsNone)
             row.Bind(At(TaskColumn.ParentId), task.Parent.Value);
         row.Bind(At(TaskColumn.CreatedAt), task.CreatedAt);
+        if (task.Cost is { } cost)
+        {
+            JsonSerializer.Serialize(json.Start(), cost, RowJson.Default.TaskCost);
+            row.BindText(At(TaskColumn.Cost), json.End());
+        }
     }
 
     internal void BindState(SqliteStatement row, WorkTask task)
@@ -128,6 +136,12 @@ internal sealed class TaskColumns
         }
 
         row.Bind(At(TaskColumn.LastSequence), task.LastSequence);
+        BindTime(row, TaskColumn.MaxRunMs, task.MaxRunMs);
+        if (task.Charge is { } charge)
+        {
+            JsonSerializer.Serialize(json.Start(), charge, RowJson.Default.TaskCharge);
+            row.BindText(At(TaskColumn.Charge), json.End());
+        }
     }
 
     /// <summary>The task of the current row of a query for <see cref="List"/> or <see cref="StateList"/>.</summary>
@@ -167,6 +181,9 @@ internal sealed class TaskColumns
             Usage = row.NullableJson((int)TaskColumn.Usage),
             Why = row.Utf8((int)TaskColumn.Why) is { Length: > 0 } why ? JsonSerializer.Deserialize(why, RowJson.Default.MatchScore) : null,
             LastSequence = row.Int64((int)TaskColumn.LastSequence),
+            Cost = row.Utf8((int)TaskColumn.Cost) is { Length: > 0 } cost ? JsonSerializer.Deserialize(cost, RowJson.Default.TaskCost) : null,
+            MaxRunMs = row.Int64((int)TaskColumn.MaxRunMs),
+            Charge = row.Utf8((int)TaskColumn.Charge) is { Length: > 0 } charge ? JsonSerializer.Deserialize(charge, RowJson.Default.TaskCharge) : null,
         };
     }
 

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Questions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -14,4 +15,7 @@ internal static class Words
     internal static readonly EnumText<WebhookStatus> WebhookStatus = new();
     internal static readonly EnumText<QuestionStatus> QuestionStatus = new();
     internal static readonly EnumText<Verdict> Verdict = new();
+    internal static readonly EnumText<LimitLevel> Level = new();
+    internal static readonly EnumText<LimitUnit> Unit = new();
+    internal static readonly EnumText<OnExceed> Exceed = new();
 }

@@ -63,6 +63,15 @@ public sealed class AgentEntry
 
     internal int Level { get; set; }
 
+    /// <summary>The balances that its work is booked on, as of a version of the limits.</summary>
+    internal Allowances.LimitPath? LimitPath { get; set; }
+
+    /// <summary>Balances that refused it something.</summary>
+    internal HashSet<Allowances.BalanceEntry> WaitsFor { get; } = [];
+
+    /// <summary>The balance that leaves it nothing at all: it is no candidate until there is room; null: none.</summary>
+    internal Allowances.BalanceEntry? OutOf { get; set; }
+
     internal bool Dirty { get; set; }
 
     /// <summary>Tasks it holds or that are kept for it.</summary>

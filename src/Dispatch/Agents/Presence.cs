@@ -143,10 +143,21 @@ internal static class Presence
         decision.Cause = decision.Raise(entry.Agent, new AgentWoken()).Sequence;
         foreach (var task in entry.Reserved.ToList())
         {
+            // Nothing was reserved while it woke: there may be no room any more.
+            if (state.Allowances.Refuses(entry, task.Task) is not null)
+            {
+                entry.Reserved.Remove(task);
+                task.Waking = null;
+                state.Tasks.Rejoin(task, arrived: true);
+                continue;
+            }
+
             var match = Matching.Matcher.CapabilityMatch(task.Task.Needs, entry);
             var why = Matching.Matcher.Score(entry, match, task.Task.Priority, 1);
-            decision.Raise(task.Task, new TaskAssigned(entry.Agent.Id, task.Task.Attempt + 1, state.Matcher.QueuedMs(task), why with { Active = entry.Held.Count }));
+            state.Matcher.Assign(decision, entry, task, why with { Active = entry.Held.Count });
         }
+
+        state.Matcher.Refresh(entry);
 
         decision.Cause = 0;
     }

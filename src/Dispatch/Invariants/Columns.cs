@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
@@ -24,18 +25,20 @@ internal static class Columns
         new("assigned_at", t => t.AssignedAt), new("started_at", t => t.StartedAt), new("completed_at", t => t.CompletedAt), new("last_agent", t => t.LastAgent),
         new("last_outcome", t => t.LastOutcome), new("dead_lettered", t => t.DeadLettered), new("error", t => t.Error), new("progress", t => t.Progress),
         new("usage", t => t.Usage), new("why", t => t.Why), new("last_sequence", t => t.LastSequence),
+        new("cost", t => t.Cost), new("max_run_ms", t => t.MaxRunMs), new("charge", t => t.Charge),
     ];
 
     public static readonly Column<TaskSpec>[] Spec =
     [
         new("title", s => s.Title), new("description", s => s.Description), new("scope", s => s.Scope), new("labels", s => s.Labels), new("context", s => s.Context),
-        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey), new("request_hash", s => s.RequestHash), new("confirm", s => s.Confirm),
+        new("estimate", s => s.Estimate), new("submitter", s => s.Submitter), new("idempotency_key", s => s.IdempotencyKey), new("request_hash", s => s.RequestHash), new("confirm", s => s.Confirm), new("budget", s => s.Budget),
     ];
 
     public static readonly Column<EndedAttempt>[] Attempt =
     [
         new("agent", a => a.Agent), new("outcome", a => a.Outcome), new("assigned_at", a => a.AssignedAt), new("started_at", a => a.StartedAt),
         new("ended_at", a => a.EndedAt), new("error", a => a.Error), new("result", a => a.Result), new("usage", a => a.Usage),
+        new("model", a => a.Model), new("reserved", a => a.Reserved), new("spent", a => a.Spent),
     ];
 
     public static readonly Column<IdempotencyRow>[] Key = [new("body_hash", k => k.BodyHash), new("task", k => k.Task), new("number", k => k.TaskNumber)];
@@ -86,6 +89,23 @@ internal static class Columns
         new("previous_until", w => w.PreviousUntil), new("status", w => w.Status), new("status_at", w => w.StatusAt), new("disabled_reason", w => w.DisabledReason),
         new("created_at", w => w.CreatedAt), new("starts_after", w => w.StartsAfter), new("last_sequence", w => w.LastSequence),
     ];
+
+    public static readonly Column<Limit>[] Limit =
+    [
+        new("level", l => l.Level), new("target", l => l.Target), new("unit", l => l.Unit), new("amount", l => l.Amount), new("time_window", l => l.Window),
+        new("model", l => l.Model), new("repo", l => l.Repo), new("soft_percent", l => l.SoftPercent), new("on_exceed", l => l.OnExceed), new("allow", l => List(l.Allow)),
+        new("deny", l => List(l.Deny)), new("version", l => l.Version), new("created_at", l => l.CreatedAt), new("updated_at", l => l.UpdatedAt),
+        new("last_sequence", l => l.LastSequence),
+    ];
+
+    public static readonly Column<LimitBalance>[] Balance =
+    [
+        new("limit_id", b => b.Limit), new("target", b => b.Target), new("used", b => b.Used), new("reserved", b => b.Reserved), new("window_start", b => b.WindowStart),
+        new("window_end", b => b.WindowEnd), new("steps", b => List([.. b.Steps])), new("cooldown_until", b => b.CooldownUntil), new("warned", b => b.Warned),
+        new("exceeded", b => b.Exceeded),
+    ];
+
+    public static readonly Column<UsageRow>[] Usage = [new("hash", u => u.Hash), new("sequence", u => u.Sequence)];
 
     private static string List<T>(T[] values) => string.Join('\u001f', values);
 }

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -17,7 +18,7 @@ namespace Dispatch.Invariants;
 /// <remarks>
 /// The rules by number, as in docs/invariants.md: I-3 one task per caller and idempotency key, I-4 at most one live attempt, I-5 attempt numbers
 /// rise, I-6 only the holder reports, I-7 a final task stays as it is unless a person puts it back, I-8 charged retries stay within their
-/// limit, I-10 nothing runs before its time, its dependencies or its confirmation, I-11 the log has no gap, I-13 events fit the state they happen in,
+/// limit, I-10 nothing runs before its time, its dependencies or its confirmation, I-16 nothing is reserved that a limit has no room for, I-11 the log has no gap, I-13 events fit the state they happen in,
 /// I-24 time does not go back.
 /// </remarks>
 public sealed class LogChecker
@@ -32,6 +33,7 @@ public sealed class LogChecker
     private readonly PublisherRules publishers;
     private readonly QuestionRules questions;
     private readonly ConfigRules config;
+    private readonly AllowanceRules allowances;
 
     /// <param name="ownerFilter">Whether only the owner's agents may take a task that names one; null when the log may be of both kinds.</param>
     public LogChecker(FindingList findings, bool? ownerFilter = null)
@@ -42,6 +44,7 @@ public sealed class LogChecker
         publishers = new PublisherRules(this);
         webhooks = new WebhookRules(this);
         config = new ConfigRules(this);
+        allowances = new AllowanceRules(this);
         tasks = new TaskRules(this, agents, ownerFilter);
         questions = new QuestionRules(this, tasks);
     }
@@ -84,6 +87,12 @@ public sealed class LogChecker
             questions.Begin(question);
         if (row.Responder is { } responder)
             questions.Begin(responder);
+        if (row.Limit is { } limit)
+            allowances.Begin(limit);
+        if (row.Balance is { } balance)
+            allowances.Begin(balance);
+        if (row.Task is { } charged)
+            allowances.Begin(charged.Task);
         if (row.Task is { } task)
             tasks.Begin(task, isConfirmed: !questions.IsAskedAbout(task.Task.Id));
     }
@@ -106,6 +115,10 @@ public sealed class LogChecker
         {
             case TaskEvent data:
                 tasks.Check(data);
+                allowances.Check(data);
+                break;
+            case AllowanceEvent data:
+                allowances.Check(data);
                 break;
             case TokenCreated or TokenRevoked:
                 CheckToken(happened);

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Retention;
@@ -20,13 +21,14 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
     private readonly Dictionary<long, List<EndedAttempt>> attempts = [];
     private readonly Dictionary<IdempotencyKey, IdempotencyRow> keys = [];
     private readonly Dictionary<(string, string), PublishedRow> published = [];
+    private readonly Dictionary<(string, string), UsageRow> usage = [];
     private int undrained;
 
     /// <summary>False once an event could not be applied: there is nothing left to compare with.</summary>
     public bool IsWhole { get; private set; } = true;
 
     /// <summary>Rows looked at in the tables.</summary>
-    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    public RowCounts Rows { get; private set; } = new(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
 
     internal State Folded => folded;
 
@@ -88,7 +90,10 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         var ended = await CompareAttemptsAsync(store, cancel);
         var known = await CompareKeysAsync(store, cancel);
         var fromOutside = await ComparePublishedAsync(store, cancel);
-        Rows = new RowCounts(tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count, loaded.Sessions.Count, loaded.Publishers.Count, fromOutside, loaded.Webhooks.Count, loaded.Questions.Count);
+        var reports = await CompareUsageAsync(store, cancel);
+        Rows = new RowCounts(
+            tasks, ended, known, loaded.Agents.Count, loaded.Tokens.Count, loaded.Sessions.Count, loaded.Publishers.Count, fromOutside, loaded.Webhooks.Count, loaded.Questions.Count,
+            loaded.Limits.Count, loaded.Balances.Count, reports);
     }
 
     private void Drain()
@@ -102,6 +107,8 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
             keys[new IdempotencyKey(key.Caller, key.Key)] = key;
         foreach (var row in batch.Published)
             published[(row.Publisher, row.Id)] = row;
+        foreach (var row in batch.Usage)
+            usage[(row.Reporter, row.Id)] = row;
         if (batch.PrunedTasks.Count == 0)
             return;
 
@@ -144,6 +151,8 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         CompareAll("webhooks", folded.Webhooks.All, loaded.Webhooks, webhook => webhook.Id, Columns.Webhook);
         CompareAll("questions", folded.Questions.Open, loaded.Questions, question => question.Id, Columns.Question);
         CompareAll("responders", folded.Questions.Responders, loaded.Responders, responder => responder.Id, Columns.Responder);
+        CompareAll("limits", folded.Allowances.Limits.Concat(folded.Allowances.Budgets), loaded.Limits, limit => limit.Id, Columns.Limit);
+        CompareAll("balances", folded.Allowances.Balances, loaded.Balances, balance => balance.Key, Columns.Balance);
     }
 
     private async Task<long> CompareTasksAsync(IStoreAudit store, IProgress<long>? progress, CancellationToken cancel)
@@ -244,6 +253,24 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
         return rows;
     }
 
+    private async Task<long> CompareUsageAsync(IStoreAudit store, CancellationToken cancel)
+    {
+        var left = usage.Values.Where(row => row.Sequence >= folded.Horizon).Select(row => (row.Reporter, row.Id)).ToHashSet();
+        long rows = 0;
+        await foreach (var found in store.UsageAsync(cancel).WithCancellation(cancel))
+        {
+            rows++;
+            if (left.Remove((found.Reporter, found.Id)))
+                Compare("usage_reports", $"{found.Reporter}/{found.Id}", usage[(found.Reporter, found.Id)], found, Columns.Usage);
+            else
+                Extra("usage_reports", $"{found.Reporter}/{found.Id}");
+        }
+
+        foreach (var (reporter, id) in left)
+            Missing("usage_reports", $"{reporter}/{id}");
+        return rows;
+    }
+
     private void CompareAll<T>(string table, IEnumerable<T> expected, IEnumerable<T> found, Func<T, string> key, Column<T>[] columns)
     {
         var rows = new Dictionary<string, T>(StringComparer.Ordinal);
@@ -291,4 +318,5 @@ public sealed class StateComparer(StateOptions options, FindingList findings)
 }
 
 /// <summary>Rows of each table that were compared.</summary>
-public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens, long Sessions, long Publishers, long Published, long Webhooks, long Questions);
+public sealed record RowCounts(long Tasks, long Attempts, long Keys, long Agents, long Tokens, long Sessions, long Publishers, long Published, long Webhooks, long Questions, long Limits, long Balances,
+    long Usage);

@@ -58,7 +58,7 @@ internal sealed class StateConsistency
         {
             Demand(holder.Agent.Id == task.Assignee, $"task {task.Id} is assigned to {task.Assignee} and counted with {holder.Agent.Id}");
             Demand(entry.HeldIndex < holder.Held.Count && holder.Held[entry.HeldIndex] == entry, $"task {task.Id} is not where {holder.Agent.Id} holds it");
-            Demand(run && entry.RunTimer!.Due <= state.Elapsed + task.TimeoutMs, $"task {task.Id} runs without an end");
+            Demand(run && entry.RunTimer!.Due <= state.Elapsed + task.LongestRunMs, $"task {task.Id} runs without an end");
         }
 
         if (task.Status == TaskState.Pending)
@@ -131,7 +131,8 @@ internal sealed class StateConsistency
             if (line.Listed)
                 continue;
             var head = line.Peek(state.Options.AgingMs);
-            Demand((head is null) == (line.Column is null), $"line {line.Id} with {line.Count} tasks {(line.Column is null ? "is not" : "is")} in the backlog");
+            Demand(line.ParkedOn is null || (head is not null && line.Column is null && line.ParkedOn.Parked.Contains(line)), $"line {line.Id} is parked and not where it is parked");
+            Demand((head is null || line.ParkedOn is not null) == (line.Column is null), $"line {line.Id} with {line.Count} tasks {(line.Column is null ? "is not" : "is")} in the backlog");
             if (head is not null && line.Column is { } column)
             {
                 var urgent = state.Tasks.All.Where(entry => entry.Line == line).Min(entry => (entry.QueueKey(state.Options.AgingMs), entry.Task.Number));
@@ -148,7 +149,9 @@ internal sealed class StateConsistency
 
         foreach (var line in state.Matcher.Lines.Where(line => line.Count > 0))
         {
-            var able = state.Agents.All.FirstOrDefault(agent => agent.Tier >= 0 && Matcher.CanDo(state, line.Needs, agent));
+            var able = state.Agents.All.FirstOrDefault(agent => Matcher.WhyNot(agent) is WaitReason.None or WaitReason.Allowance
+                && agent.Active < agent.Agent.MaxConcurrent && Matcher.CanDo(state, line.Needs, agent)
+                && state.Allowances.Refuses(agent, line.Peek(state.Options.AgingMs)!.Task) is null);
             Demand(able is null, $"{line.Count} tasks wait in line {line.Id} while agent {able?.Agent.Id} is free and can do them");
         }
     }

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -45,6 +46,7 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
         WaitReason.Degraded => "Every agent that could do it and is alive is degraded.",
         WaitReason.WakeFailed => "The agents that could do it sleep and did not wake when asked.",
         WaitReason.AllBusy => "Every agent that can do it holds as many tasks as it may.",
+        WaitReason.Allowance => "No agent that can do it has allowance left for it.",
         _ => reason.ToString(),
     };
 
@@ -59,8 +61,22 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
         WaitReason.Assigned => $"Held by agent {task.Assignee} under attempt {task.Attempt}.",
         WaitReason.Final => $"Ended as {TaskEnding.Word(task.Status)}.",
         WaitReason.None => "Will be looked at in the next batch.",
+        WaitReason.Allowance when Bound(state, entry) is { } message => message,
         _ => Sentence(reason, task.Needs),
     };
+
+    // The limit that binds: of the whole line, or of the first agent that is able.
+    private static string? Bound(State state, TaskEntry entry)
+    {
+        var table = state.Allowances;
+        foreach (var agent in state.Agents.All)
+        {
+            if (Matcher.CanDo(state, entry.Task.Needs, agent) && table.Refuses(agent, entry.Task) is { } refused)
+                return AllowanceRefusal.Of(state, refused, entry.Task.Cost).Message;
+        }
+
+        return null;
+    }
 
     private static string Time(long ms) => DateTimeOffset.FromUnixTimeMilliseconds(ms).UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ");
 
@@ -70,12 +86,16 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
         var able = needs.RequiredKeys.All(key => agent.FoldedCapabilities.Contains(key, StringComparer.Ordinal));
         var owned = needs.Owner is null || !state.Options.OwnerFilter || string.Equals(needs.Owner, agent.Agent.Owner, StringComparison.Ordinal);
         var reason = !able ? WaitReason.NoCapability : !owned ? WaitReason.OwnerFilter : Matcher.WhyNot(agent);
+        var refused = able && owned ? state.Allowances.Refuses(agent, task) : null;
+        if (refused is not null && reason is WaitReason.None or WaitReason.AllBusy)
+            reason = WaitReason.Allowance;
         var score = Matcher.Score(agent, able ? Matcher.CapabilityMatch(needs, agent) : 0, task.Priority, 0);
-        return new ExplainedAgent(agent.Agent.Id, reason == WaitReason.None, able && owned, reason, score);
+        return new ExplainedAgent(agent.Agent.Id, reason == WaitReason.None, able && owned, reason, score, refused is { } why ? AllowanceRefusal.Of(state, why, task.Cost).Message : null);
     }
 }
 
 /// <param name="Eligible">It could be given the task now.</param>
 /// <param name="Able">It has what the task asks for, whether or not it is free.</param>
 /// <param name="Reason">Why not eligible; None when it is.</param>
-public sealed record ExplainedAgent(string Agent, bool Eligible, bool Able, WaitReason Reason, MatchScore Score);
+/// <param name="Limit">The limit that has no room for it, in words; null: none.</param>
+public sealed record ExplainedAgent(string Agent, bool Eligible, bool Able, WaitReason Reason, MatchScore Score, string? Limit = null);

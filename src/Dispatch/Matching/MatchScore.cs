@@ -37,6 +37,9 @@ public enum WaitReason : byte
     Assigned,
     Final,
     Confirmation,
+
+    /// <summary>A limit has no room for it.</summary>
+    Allowance,
 }
 
 /// <summary>

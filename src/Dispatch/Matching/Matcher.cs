@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -23,7 +24,10 @@ public sealed class Matcher
     internal static readonly double[] Availability = [1.0, 0.8, 0.5];
 
     private readonly State state;
-    private readonly Dictionary<(Requirement Needs, string? Avoid), WaitingLine> lines = [];
+    private readonly Dictionary<(Requirement Needs, string? Avoid, TaskCost? Cost), WaitingLine> lines = [];
+
+    // Lines that differ only in what their tasks cost have the same candidates.
+    private readonly Dictionary<(Requirement Needs, string? Avoid), Candidates> candidates = [];
     private readonly Queue<WaitingLine> idle = [];
     private readonly Dictionary<string, CapabilityColumn> columns = new(StringComparer.Ordinal);
     private readonly CapabilityColumn anyone = new(null);
@@ -36,6 +40,7 @@ public sealed class Matcher
     private readonly List<TaskEntry> arrivals = [];
     private readonly List<AgentEntry> freed = [];
     private long version = 1;
+    private long candidatesAsOf;
     private int nextLine;
     private int cursor;
 
@@ -77,6 +82,7 @@ public sealed class Matcher
     /// <param name="keepSlot">True when the same agent joins again at once, with other abilities.</param>
     internal void Left(AgentEntry agent, bool keepSlot)
     {
+        AllowanceTable.Forget(agent);
         RemoveFromLevels(agent);
         anyone.Agents.Remove(agent.Slot);
         foreach (var capability in agent.FoldedCapabilities)
@@ -99,7 +105,7 @@ public sealed class Matcher
     internal void Refresh(AgentEntry agent)
     {
         var record = agent.Agent;
-        var tier = record.Drained || agent.Disconnected || agent.Active >= record.MaxConcurrent ? -1 : record.Status switch
+        var tier = record.Drained || agent.Disconnected || agent.OutOf is not null || agent.Active >= record.MaxConcurrent ? -1 : record.Status switch
         {
             AgentStatus.Ready => 0,
             AgentStatus.Sleeping when !agent.Unwakeable => 1,
@@ -158,7 +164,29 @@ public sealed class Matcher
     internal bool Run(Decision decision, int limit)
     {
         var given = 0;
+        Reopen();
+        do
+        {
+            if (GiveOut(decision, limit, ref given))
+                return true;
+        }
+        while (Reopen());
 
+        foreach (var line in touchedLines)
+        {
+            line.Listed = false;
+            if (line.Count == 0)
+                Retire(line);
+        }
+
+        touchedLines.Clear();
+        TellUnmatched(decision);
+        return false;
+    }
+
+    /// <summary>True when it stopped at the limit.</summary>
+    private bool GiveOut(Decision decision, int limit, ref int given)
+    {
         // Every touched line takes its place in the backlog first, so that a freed agent sees the most urgent task there is.
         foreach (var line in touchedLines)
             Place(line);
@@ -166,7 +194,7 @@ public sealed class Matcher
         for (var i = 0; i < freed.Count; i++)
         {
             var agent = freed[i];
-            while (agent.Tier >= 0 && slots[agent.Slot] == agent && MostUrgentLineFor(agent) is { } line)
+            while (agent.Tier >= 0 && slots[agent.Slot] == agent && MostUrgentLineFor(agent, decision) is { } line)
             {
                 if (given >= limit)
                 {
@@ -187,7 +215,7 @@ public sealed class Matcher
         byUrgency.Clear();
         foreach (var line in touchedLines)
         {
-            if (line.Count > 0)
+            if (line.Count > 0 && line.ParkedOn is null)
                 byUrgency.Enqueue(line, (line.Place.Key, line.Place.Number, line.Id));
         }
 
@@ -202,43 +230,41 @@ public sealed class Matcher
             }
 
             given++;
-            if (line.Count == 0)
+            if (line.Count == 0 || line.ParkedOn is not null)
                 byUrgency.Dequeue();
             else
                 byUrgency.DequeueEnqueue(line, (line.Place.Key, line.Place.Number, line.Id));
         }
 
-        foreach (var line in touchedLines)
-        {
-            line.Listed = false;
-            if (line.Count == 0)
-                Retire(line);
-        }
-
-        touchedLines.Clear();
-        TellUnmatched(decision);
         return false;
     }
 
     /// <summary>True when <see cref="Run"/> has something to do.</summary>
-    internal bool HasWork => touchedLines.Count > 0 || freed.Count > 0;
+    internal bool HasWork => touchedLines.Count > 0 || freed.Count > 0 || state.Allowances.Opened.Count > 0;
 
     private bool TryGive(WaitingLine line, Decision decision)
     {
-        if (line.Peek(AgingMs) is not { } entry || FindBest(line, entry.Task.Priority, out var why) is not { } agent)
+        if (line.ParkedOn is not null || line.Peek(AgingMs) is not { } entry || FindBest(line, entry, decision, out var why) is not { } agent)
             return false;
 
         cursor = agent.Slot + 1;
         if (agent.Agent.Status == AgentStatus.Sleeping)
             Presence.RequestWake(state, decision, agent, entry);
         else
-            decision.Raise(entry.Task, new TaskAssigned(agent.Agent.Id, entry.Task.Attempt + 1, QueuedMs(entry), why!));
+            Assign(decision, agent, entry, why!);
         Place(line);
         return true;
     }
 
-    /// <summary>The best free agent for the line: highest score, then lowest load, then next in turn.</summary>
-    private AgentEntry? FindBest(WaitingLine line, byte priority, out MatchScore? why)
+    /// <summary>Gives the task to the agent, with what it reserves of allowances.</summary>
+    internal void Assign(Decision decision, AgentEntry agent, TaskEntry entry, MatchScore why)
+    {
+        var (reserved, maxRunMs) = state.Allowances.Reserve(decision, agent, entry.Task);
+        decision.Raise(entry.Task, new TaskAssigned(agent.Agent.Id, entry.Task.Attempt + 1, QueuedMs(entry), why, reserved, maxRunMs == 0 ? null : maxRunMs));
+    }
+
+    /// <summary>The best free agent for the line that has allowance left: highest score, then lowest load, then next in turn.</summary>
+    private AgentEntry? FindBest(WaitingLine line, TaskEntry entry, Decision decision, out MatchScore? why)
     {
         var candidates = CandidatesOf(line);
         foreach (var group in candidates.Groups)
@@ -257,17 +283,125 @@ public sealed class Matcher
                         (best, match) = (slot, capabilityMatch);
                 }
 
+                if (best >= 0 && !Admits(line, entry, slots[best]!, decision))
+                    (best, match) = line.ParkedOn is null ? NextAdmitted(group, level, best, line, entry, decision) : (-1, 0);
                 if (best >= 0)
                 {
                     var agent = slots[best]!;
-                    why = Score(agent, match, priority, candidates.All.Count);
+                    why = Score(agent, match, entry.Task.Priority, candidates.All.Count);
                     return agent;
                 }
+
+                if (line.ParkedOn is not null)
+                    break;
             }
+
+            if (line.ParkedOn is not null)
+                break;
         }
 
         why = null;
         return null;
+    }
+
+    /// <summary>The next in turn at this level that has allowance left, when the first was refused; slot -1 when none has.</summary>
+    private (int Slot, double Match) NextAdmitted(ScoreGroup group, int level, int refused, WaitingLine line, TaskEntry entry, Decision decision)
+    {
+        var others = new List<(int Turn, int Slot, double Match)>();
+        foreach (var (tier, match, set) in group.Parts)
+        {
+            if (tiers[tier].At(level) is { Count: > 0 } free)
+                others.AddRange(set.AllInBoth(free).Where(slot => slot != refused).Select(slot => (Turn(slot), slot, match)));
+        }
+
+        others.Sort();
+        foreach (var (_, slot, match) in others)
+        {
+            Looks++;
+            if (Admits(line, entry, slots[slot]!, decision))
+                return (slot, match);
+            if (line.ParkedOn is not null)
+                break;
+        }
+
+        return (-1, 0);
+    }
+
+    // ---- allowances ----------------------------------------------------------------------------------------------------
+
+    /// <summary>Whether all limits have room for the task by this agent. One that has none is noted as what the agent, or the whole line, waits for.</summary>
+    private bool Admits(WaitingLine line, TaskEntry entry, AgentEntry agent, Decision decision)
+    {
+        if (state.Allowances.Refuses(agent, entry.Task) is not { } refused)
+            return true;
+
+        var balance = refused.Entry;
+        if (refused.Kind == RefusalKind.NoRoom)
+            state.Allowances.TellExceeded(decision, balance);
+        if (balance.Limit!.IsForAll)
+        {
+            TakeFromBacklog(line);
+            state.Allowances.Park(balance, line, refused.Need);
+            return false;
+        }
+
+        state.Allowances.Wait(balance, agent, refused.Need);
+        if (refused.Kind == RefusalKind.NoRoom && balance.Limit is { Model: null, Repo: null } && balance.RoomAt(state.Now) <= 0)
+        {
+            agent.OutOf = balance;
+            Refresh(agent);
+        }
+
+        return false;
+    }
+
+    /// <summary>
+    /// Lets those look again who were refused where there is room now: at a time as many as there may be room for, and each once, so that neither is
+    /// room left while somebody waits, nor does everybody come for what one can have. True when somebody was let.
+    /// </summary>
+    private bool Reopen()
+    {
+        var any = false;
+        var opened = state.Allowances.Opened;
+        for (var i = opened.Count - 1; i >= 0; i--)
+        {
+            var balance = opened[i];
+            balance.BeginOpening();
+            var turns = balance.TurnsAt(state.Now);
+            while (turns > 0 && balance.TakeLine() is { } line)
+            {
+                turns--;
+                any = true;
+                Unpark(line);
+                Touch(line);
+            }
+
+            while (turns > 0 && balance.TakeWaiter() is { } agent)
+            {
+                turns--;
+                any = true;
+                if (agent.OutOf == balance)
+                {
+                    agent.OutOf = null;
+                    Refresh(agent);
+                }
+                else if (agent.Tier >= 0)
+                {
+                    freed.Add(agent);
+                }
+            }
+
+            if (balance.EndOpening(state.Now))
+                opened.RemoveAt(i);
+        }
+
+        return any;
+    }
+
+    private static void Unpark(WaitingLine line)
+    {
+        line.ParkedOn?.Parked.Remove(line);
+        line.ParkedOn = null;
     }
 
     internal static MatchScore Score(AgentEntry agent, double match, byte priority, int candidates)
@@ -298,34 +432,38 @@ public sealed class Matcher
         return next;
     }
 
-    private WaitingLine? MostUrgentLineFor(AgentEntry agent)
+    private WaitingLine? MostUrgentLineFor(AgentEntry agent, Decision decision)
     {
-        var best = FirstServable(anyone, agent, null);
+        var best = FirstServable(anyone, agent, null, decision);
         foreach (var capability in agent.FoldedCapabilities)
-            best = FirstServable(Column(capability), agent, best);
+            best = FirstServable(Column(capability), agent, best, decision);
         return best;
     }
 
-    private WaitingLine? FirstServable(CapabilityColumn column, AgentEntry agent, WaitingLine? best)
+    private WaitingLine? FirstServable(CapabilityColumn column, AgentEntry agent, WaitingLine? best, Decision decision)
     {
         var backlog = column.Backlog;
-        if (backlog.Count == 0)
-            return best;
-
-        Looks++;
-        var first = backlog.Min!;
-        if (best is not null && first.Place.CompareTo(best.Place) >= 0)
-            return best;
-        if (CandidatesOf(first).All.Contains(agent.Slot))
-            return first;
-
-        foreach (var line in backlog)
+        while (backlog.Count > 0 && agent.Tier >= 0)
         {
-            Looks++;
-            if (best is not null && line.Place.CompareTo(best.Place) >= 0)
+            WaitingLine? parked = null;
+            foreach (var line in backlog)
+            {
+                Looks++;
+                if (best is not null && line.Place.CompareTo(best.Place) >= 0)
+                    return best;
+                if (!CandidatesOf(line).All.Contains(agent.Slot))
+                    continue;
+                if (state.Allowances.IsEmpty || line.Peek(AgingMs) is not { } head || Admits(line, head, agent, decision))
+                    return line;
+                if (line.ParkedOn is not null)
+                    parked = line;
+                if (parked is not null || agent.Tier < 0)
+                    break;
+            }
+
+            // One that was parked left the backlog: from the start again.
+            if (parked is null)
                 break;
-            if (CandidatesOf(line).All.Contains(agent.Slot))
-                return line;
         }
 
         return best;
@@ -337,7 +475,15 @@ public sealed class Matcher
     {
         if (line.Candidates is { } known && known.Version == version)
             return known;
-        return line.Candidates = FindCandidates(line);
+        if (candidatesAsOf != version || candidates.Count > IdleLines)
+        {
+            candidates.Clear();
+            candidatesAsOf = version;
+        }
+
+        if (!candidates.TryGetValue((line.Needs, line.Avoid), out known))
+            candidates[(line.Needs, line.Avoid)] = known = FindCandidates(line);
+        return line.Candidates = known;
     }
 
     private Candidates FindCandidates(WaitingLine line)
@@ -423,7 +569,7 @@ public sealed class Matcher
 
     private WaitingLine LineOf(TaskEntry entry)
     {
-        var key = (entry.Task.Needs, entry.Task.AvoidAgent);
+        var key = (entry.Task.Needs, entry.Task.AvoidAgent, entry.Task.Cost?.Class);
         if (lines.TryGetValue(key, out var line))
             return line;
 
@@ -432,10 +578,10 @@ public sealed class Matcher
             var oldest = idle.Dequeue();
             oldest.IsIdle = false;
             if (oldest.Count == 0 && !oldest.Listed)
-                lines.Remove((oldest.Needs, oldest.Avoid));
+                lines.Remove((oldest.Needs, oldest.Avoid, oldest.Cost));
         }
 
-        return lines[key] = new WaitingLine(++nextLine, entry.Task.Needs, entry.Task.AvoidAgent);
+        return lines[key] = new WaitingLine(++nextLine, entry.Task.Needs, entry.Task.AvoidAgent, entry.Task.Cost?.Class);
     }
 
     private void Retire(WaitingLine line)
@@ -458,11 +604,21 @@ public sealed class Matcher
     {
         if (line.Peek(AgingMs) is not { } head)
         {
+            Unpark(line);
             TakeFromBacklog(line);
             return;
         }
 
         var place = (head.QueueKey(AgingMs), head.Task.Number);
+        if (line.ParkedOn is not null)
+        {
+            if (place == line.Place)
+                return;
+
+            // Another task is the most urgent one now, and may need less.
+            Unpark(line);
+        }
+
         if (line.Column is not null && place == line.Place)
             return;
 
@@ -543,6 +699,8 @@ public sealed class Matcher
         if (state.Agents.Count == 0)
             return WaitReason.NoAgents;
         var candidates = CandidatesOf(line).All;
+        if (line.ParkedOn is not null)
+            return WaitReason.Allowance;
         if (candidates.Count == 0)
             return line.Needs.Owner is not null && state.Options.OwnerFilter && AnyWithout(line.Needs) ? WaitReason.OwnerFilter : WaitReason.NoCapability;
 
@@ -550,10 +708,20 @@ public sealed class Matcher
         var nearest = WaitReason.Offline;
         foreach (var slot in candidates.All())
         {
-            var why = WhyNot(slots[slot]!);
+            var agent = slots[slot]!;
+            var why = WhyNot(agent);
             if (why is WaitReason.AllBusy or WaitReason.None)
-                return WaitReason.AllBusy;
-            if (why is WaitReason.Drained || (why is WaitReason.Degraded or WaitReason.WakeFailed && nearest == WaitReason.Offline))
+            {
+                if (state.Allowances.IsEmpty || line.Peek(AgingMs) is not { } head || state.Allowances.Refuses(agent, head.Task) is null)
+                    return WaitReason.AllBusy;
+                why = WaitReason.Allowance;
+            }
+
+            if (why == WaitReason.Allowance)
+                nearest = why;
+            else if (nearest == WaitReason.Allowance)
+                continue;
+            else if (why is WaitReason.Drained || (why is WaitReason.Degraded or WaitReason.WakeFailed && nearest == WaitReason.Offline))
                 nearest = why;
         }
 
@@ -570,6 +738,7 @@ public sealed class Matcher
         _ when agent.Disconnected => WaitReason.Offline,
         { Status: AgentStatus.Degraded } => WaitReason.Degraded,
         { Status: AgentStatus.Sleeping } when agent.Unwakeable => WaitReason.WakeFailed,
+        _ when agent.OutOf is not null => WaitReason.Allowance,
         _ => agent.Active >= agent.Agent.MaxConcurrent ? WaitReason.AllBusy : WaitReason.None,
     };
 

@@ -85,6 +85,9 @@ internal sealed class SlotSet
         return -1;
     }
 
+    /// <summary>Those that are in both sets.</summary>
+    public IEnumerable<int> AllInBoth(SlotSet other) => All().Where(other.Contains);
+
     public IEnumerable<int> All()
     {
         for (var i = 0; i < words.Length; i++)

@@ -1,12 +1,13 @@
+using Dispatch.Allowances;
 using Dispatch.Tasks;
 
 namespace Dispatch.Matching;
 
 /// <summary>
-/// The waiting tasks that ask for the same: same requirement, same agent to avoid. Eleven first-in-first-out rows, one a priority,
+/// The waiting tasks that ask for the same: same requirement, same agent to avoid, about the same cost. Eleven first-in-first-out rows, one a priority,
 /// and a heap for the few that come back into the middle; taking the most urgent costs the same at ten tasks and at a million.
 /// </summary>
-internal sealed class WaitingLine(int id, Requirement needs, string? avoid)
+internal sealed class WaitingLine(int id, Requirement needs, string? avoid, TaskCost? cost)
 {
     private const int Priorities = 11;
 
@@ -19,6 +20,12 @@ internal sealed class WaitingLine(int id, Requirement needs, string? avoid)
 
     /// <summary>The agent whose last attempt at these tasks did not succeed: taken only when no other is free.</summary>
     public string? Avoid { get; } = avoid;
+
+    /// <summary>What its tasks cost, roughly; null when they say nothing of it.</summary>
+    public TaskCost? Cost { get; } = cost;
+
+    /// <summary>The balance that refuses its tasks whoever would take them, or null.</summary>
+    public BalanceEntry? ParkedOn { get; set; }
 
     public int Count { get; private set; }
 
@@ -233,7 +240,7 @@ internal sealed class CapabilityColumn(string? capability)
 
     public SortedSet<WaitingLine> Backlog { get; } = new(ByPlace);
 
-    private static readonly IComparer<WaitingLine> ByPlace = Comparer<WaitingLine>.Create((a, b) =>
+    internal static readonly IComparer<WaitingLine> ByPlace = Comparer<WaitingLine>.Create((a, b) =>
     {
         var order = a.Place.CompareTo(b.Place);
         return order != 0 ? order : a.Id.CompareTo(b.Id);

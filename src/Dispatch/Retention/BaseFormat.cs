@@ -104,6 +104,10 @@ public static class BaseFormat
             yield return new BaseRow { Question = question };
         foreach (var responder in loaded.Responders)
             yield return new BaseRow { Responder = responder };
+        foreach (var limit in loaded.Limits)
+            yield return new BaseRow { Limit = limit };
+        foreach (var balance in loaded.Balances)
+            yield return new BaseRow { Balance = balance };
         await foreach (var task in store.TasksAsync(cancel))
             yield return new BaseRow { Task = task };
         await foreach (var attempt in store.AttemptsAsync(cancel))

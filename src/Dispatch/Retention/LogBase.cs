@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
@@ -57,6 +58,11 @@ public sealed record BaseRow
     public Question? Question { get; init; }
 
     public Responder? Responder { get; init; }
+
+    /// <summary>A limit, or the budget of a task.</summary>
+    public Limit? Limit { get; init; }
+
+    public LimitBalance? Balance { get; init; }
 
     public StoredTask? Task { get; init; }
 

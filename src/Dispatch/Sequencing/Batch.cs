@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -54,6 +55,18 @@ public sealed class Batch
     public required IReadOnlyList<Responder> Responders { get; init; }
 
     public required IReadOnlyList<string> RemovedResponders { get; init; }
+
+    /// <summary>Limits and budgets of tasks.</summary>
+    public required IReadOnlyList<Limit> Limits { get; init; }
+
+    public required IReadOnlyList<string> RemovedLimits { get; init; }
+
+    public required IReadOnlyList<LimitBalance> Balances { get; init; }
+
+    public required IReadOnlyList<string> RemovedBalances { get; init; }
+
+    /// <summary>Usage reports that were taken.</summary>
+    public required IReadOnlyList<UsageRow> Usage { get; init; }
 
     /// <summary>Numbers of finished tasks to delete with everything that hangs on them.</summary>
     public required IReadOnlyList<long> PrunedTasks { get; init; }

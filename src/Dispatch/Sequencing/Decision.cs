@@ -41,7 +41,16 @@ public sealed class Decision
     internal HashSet<string> Called { get; private set; } = new(StringComparer.Ordinal);
 
     /// <summary>Applies the event to the state at once and adds it to the batch: the next command in the batch sees it.</summary>
-    public DispatchEvent Raise(WorkTask task, TaskEvent data) => Raise(task.Id.ToString(), task.Session, task.LastSequence, data);
+    public DispatchEvent Raise(WorkTask task, TaskEvent data)
+    {
+        // What a task spends is told by its own events, in the one place that all of them pass.
+        if (task.Charge is not null)
+            data = state.Allowances.Settle(this, task, data);
+        var happened = Raise(task.Id.ToString(), task.Session, task.LastSequence, data);
+        if (task.Charge is not null)
+            state.Allowances.Tell(this);
+        return happened;
+    }
 
     public DispatchEvent Raise(Agent agent, AgentEvent data) => Raise(agent.Id, null, agent.LastSequence, data);
 

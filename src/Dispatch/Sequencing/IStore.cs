@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -72,6 +73,9 @@ public interface IStore : IAsyncDisposable
     /// <summary>A page of questions, newest first.</summary>
     Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel);
 
+    /// <summary>Whether the reporter has used this id in an event that is kept, and the task that the report names.</summary>
+    Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel);
+
     /// <summary>Which of these ids the publisher has used, in events that are kept.</summary>
     Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel);
 
@@ -136,6 +140,9 @@ public interface IStoreAudit : IAsyncDisposable
     /// <summary>What was published from outside in events that are kept, by sequence number.</summary>
     IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel);
 
+    /// <summary>Usage reports in events that are kept, by sequence number.</summary>
+    IAsyncEnumerable<UsageRow> UsageAsync(CancellationToken cancel);
+
     /// <summary>What <see cref="IStore.LoadAsync"/> would answer, read in the same moment: agents, tokens, open sessions, publishers, totals, live tasks, last sequence number.</summary>
     Task<LoadedState> LoadAsync(CancellationToken cancel);
 }
@@ -155,6 +162,11 @@ public sealed record LoadedState(
     public IReadOnlyList<Question> Questions { get; init; } = [];
 
     public IReadOnlyList<Responder> Responders { get; init; } = [];
+
+    /// <summary>Limits, and budgets of tasks that are kept.</summary>
+    public IReadOnlyList<Limit> Limits { get; init; } = [];
+
+    public IReadOnlyList<LimitBalance> Balances { get; init; } = [];
 
     /// <summary>Sequence of the oldest event that is kept; 1 while all are.</summary>
     public long Horizon { get; init; } = 1;

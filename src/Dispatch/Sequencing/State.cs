@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
@@ -40,6 +41,8 @@ public sealed record StateOptions
     /// <summary>A spec larger than this is never kept in memory while its task waits.</summary>
     public int SpecLimit { get; init; } = 2048;
 
+    public AllowanceOptions Allowances { get; init; } = new();
+
     // Not for a configuration file: a simulation makes them small to reach what a busy broker reaches by size.
 
     /// <summary>Finished tasks, removed tasks and used keys that are remembered, each.</summary>
@@ -60,7 +63,8 @@ public sealed class State
 {
     private static readonly Dictionary<string, EventKind> KindsByName =
         TaskEvent.Kinds.Concat(AgentEvent.Kinds).Concat(SessionEvent.Kinds).Concat(PublisherEvent.Kinds).Concat(OutsideEvent.Kinds).Concat(WebhookEvent.Kinds)
-            .Concat(LogEvent.Kinds).Concat(ConfigEvent.Kinds).Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
+            .Concat(LogEvent.Kinds).Concat(ConfigEvent.Kinds).Concat(QuestionEvent.Kinds).Concat(ResponderEvent.Kinds)
+            .Concat(AllowanceEvent.Kinds).ToDictionary(kind => kind.Name, StringComparer.Ordinal);
 
     private HashChain chain = new(HashChain.Start);
     private long? movedHorizon;
@@ -76,6 +80,7 @@ public sealed class State
         Sessions = new SessionTable(this);
         Publishers = new PublisherTable(this);
         Questions = new QuestionTable(this);
+        Allowances = new AllowanceTable(this);
     }
 
     /// <summary>The whole catalogue.</summary>
@@ -98,6 +103,8 @@ public sealed class State
     public WebhookTable Webhooks { get; } = new();
 
     public QuestionTable Questions { get; }
+
+    public AllowanceTable Allowances { get; }
 
     public Matcher Matcher { get; }
 
@@ -144,6 +151,7 @@ public sealed class State
         state.Publishers.Load(loaded.Publishers);
         state.Webhooks.Load(loaded.Webhooks);
         state.Questions.Load(loaded.Questions, loaded.Responders);
+        state.Allowances.Load(loaded.Limits, loaded.Balances);
         state.Agents.Load(loaded.Agents);
         state.Tasks.Load(loaded.Tasks, loaded.Totals);
         return state;
@@ -173,6 +181,10 @@ public sealed class State
             Questions.Load([question], []);
         if (row.Responder is { } responder)
             Questions.Load([], [responder]);
+        if (row.Limit is { } limit)
+            Allowances.Load([limit], []);
+        if (row.Balance is { } balance)
+            Allowances.Load([], [balance]);
         if (row.Task is { } task)
             Tasks.Restore(task);
     }
@@ -196,6 +208,8 @@ public sealed class State
             Presence.OwnerFilterChanged(this);
         if (options.OwnerFilter != before.OwnerFilter || options.AgingMs != before.AgingMs)
             Matcher.SettingsChanged();
+        if (!ReferenceEquals(options.Allowances, before.Allowances))
+            Allowances.SettingsChanged();
     }
 
     /// <summary>The only code that changes what is folded; the same live and on replay.</summary>
@@ -233,6 +247,9 @@ public sealed class State
             case ResponderEvent data:
                 Questions.Apply(happened, data);
                 break;
+            case AllowanceEvent data:
+                Allowances.Apply(happened, data);
+                break;
             case ConfigEvent:
                 break;
             case LogTrimmed data:
@@ -252,6 +269,7 @@ public sealed class State
         var (publishers, gone, published) = Publishers.TakeChanges();
         var (webhooks, removedWebhooks) = Webhooks.TakeChanges();
         var (questions, responders, removedResponders) = Questions.TakeChanges();
+        var (limits, removedLimits, balances, removedBalances, usage) = Allowances.TakeChanges();
         var horizon = movedHorizon;
         movedHorizon = null;
         return new Batch
@@ -275,6 +293,11 @@ public sealed class State
             Questions = questions,
             Responders = responders,
             RemovedResponders = removedResponders,
+            Limits = limits,
+            RemovedLimits = removedLimits,
+            Balances = balances,
+            RemovedBalances = removedBalances,
+            Usage = usage,
             Horizon = horizon,
             Totals = Tasks.Totals.ToArray(),
         };

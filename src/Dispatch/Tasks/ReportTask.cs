@@ -13,10 +13,13 @@ public abstract record TaskReport(TaskId Task, int? Attempt)
     /// <summary>It goes on; also starts an assigned task.</summary>
     public sealed record Progressed(TaskId Task, int? Attempt, double? Percent, string? Message, JsonBytes? Data) : TaskReport(Task, Attempt);
 
-    public sealed record Completed(TaskId Task, int? Attempt, JsonBytes? Result, JsonBytes? Usage) : TaskReport(Task, Attempt);
+    /// <param name="Model">The model it used; null: the one of the task's estimate.</param>
+    public sealed record Completed(TaskId Task, int? Attempt, JsonBytes? Result, JsonBytes? Usage, string? Model = null) : TaskReport(Task, Attempt);
 
     /// <param name="RetryAfterMs">Wished delay before the next attempt; null: backoff with jitter.</param>
-    public sealed record Failed(TaskId Task, int? Attempt, string Error, bool Retryable, long? RetryAfterMs, JsonBytes? Usage) : TaskReport(Task, Attempt);
+    /// <param name="Model">The model it used; null: the one of the task's estimate.</param>
+    public sealed record Failed(TaskId Task, int? Attempt, string Error, bool Retryable, long? RetryAfterMs, JsonBytes? Usage, string? Model = null)
+        : TaskReport(Task, Attempt);
 
     /// <summary>Handed back unworked.</summary>
     public sealed record Released(TaskId Task, int? Attempt, string? Reason) : TaskReport(Task, Attempt);
@@ -95,12 +98,12 @@ public static class Reporting
                 return ReportVerdict.Accepted;
 
             case TaskReport.Completed done:
-                decision.Raise(task, new TaskCompleted(task.Assignee!, task.Attempt, done.Result, done.Usage));
+                decision.Raise(task, new TaskCompleted(task.Assignee!, task.Attempt, done.Result, done.Usage, done.Model));
                 decision.Ended.Enqueue(entry);
                 return ReportVerdict.Accepted;
 
             case TaskReport.Failed failed:
-                decision.Raise(task, new TaskFailed(task.Assignee!, task.Attempt, failed.Error, failed.Retryable, failed.Usage));
+                decision.Raise(task, new TaskFailed(task.Assignee!, task.Attempt, failed.Error, failed.Retryable, failed.Usage, failed.Model));
                 TaskEnding.RetryOrBury(state, decision, entry, failed.Retryable, failed.RetryAfterMs);
                 return ReportVerdict.Accepted;
 

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Dispatch.Allowances;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Tasks;
@@ -96,7 +97,7 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
                 continue;
             var id = Tasks[i].Id ?? decision.Ids.NewTaskId(decision.Now);
             results[i] = new SubmittedTask(id, true, null, null);
-            Create(state, decision, requester, id, Tasks[i]);
+            Create(state, decision, requester, id, Tasks[i], named);
         }
 
         return new SubmitOutcome.Accepted(results);
@@ -180,11 +181,30 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
 
             if (task.Parent is { } parent && Check(state, named, results, parent, i, "parent_id") is { } missing)
                 return missing;
+            if (task.Spec.Budget is not null && !BudgetAbove(state, named, task).IsNone)
+                return new SubmitOutcome.BadReference(i, "budget", "A task above it has a budget, which it draws on: it can't have one of its own.");
             if (IsOwnAncestor(named, i))
                 return new SubmitOutcome.BadReference(i, "parent_id", "The task would be its own ancestor.");
         }
 
         return null;
+    }
+
+    /// <summary>The task above this one whose budget it draws on; none when there is none.</summary>
+    private TaskId BudgetAbove(State state, Dictionary<TaskId, int>? named, NewTask task)
+    {
+        for (var step = 0; step <= Tasks.Count && task.Parent is { } parent; step++)
+        {
+            if ((state.Tasks.Find(parent)?.Task ?? Facts?.Tasks.GetValueOrDefault(parent)?.Task) is { } known)
+                return known.Cost?.BudgetOf ?? default;
+            if (named is null || !named.TryGetValue(parent, out var above))
+                return default;
+            if (Tasks[above].Spec.Budget is not null)
+                return parent;
+            task = Tasks[above];
+        }
+
+        return default;
     }
 
     // As with dependencies, only tasks of one request can form a circle. Most have no parent among them: one look each.
@@ -253,7 +273,7 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         return null;
     }
 
-    private void Create(State state, Decision decision, string requester, TaskId id, NewTask task)
+    private void Create(State state, Decision decision, string requester, TaskId id, NewTask task, Dictionary<TaskId, int>? named)
     {
         var unmet = false;
         (TaskId Id, TaskState Status)? broken = null;
@@ -272,7 +292,8 @@ public sealed record SubmitTasks(IReadOnlyList<NewTask> Tasks, StoreFacts? Facts
         var created = decision.Raise(id.ToString(), task.Session, 0, new TaskCreated(
             start, requester, spec.Title, spec.Description, spec.Scope, task.Required, task.Preferred, task.Owner, spec.Submitter, spec.IdempotencyKey,
             spec.IdempotencyKey is null && task.Id is null ? null : task.BodyHash, task.Priority, spec.Labels, spec.Context, spec.Estimate, task.TimeoutMs, task.MaxRetries,
-            task.RunAt, task.Deadline, task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent, spec.Confirm ? true : null));
+            task.RunAt, task.Deadline, task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent, spec.Confirm ? true : null, spec.Budget,
+            spec.Budget is null && BudgetAbove(state, named, task) is { IsNone: false } budget ? budget : null));
         if (broken is null && !spec.Confirm)
             return;
 

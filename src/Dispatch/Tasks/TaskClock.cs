@@ -30,7 +30,9 @@ internal static class TaskClock
                 break;
             case TaskState.Assigned or TaskState.Running when !(entry.RunTimer?.IsArmed ?? false):
                 TaskEnding.Revoke(decision, entry, "timeout");
-                var error = $"Attempt {task.Attempt} ran longer than timeout_ms = {task.TimeoutMs}.";
+                var error = task.LongestRunMs < task.TimeoutMs
+                    ? $"Attempt {task.Attempt} ran longer than a limit of job_ms = {task.MaxRunMs} allows."
+                    : $"Attempt {task.Attempt} ran longer than timeout_ms = {task.TimeoutMs}.";
                 decision.Raise(entry.Task, new TaskTimedOut(task.Assignee, task.Attempt, error));
                 TaskEnding.RetryOrBury(state, decision, entry, retryable: true, retryAfterMs: null);
                 break;

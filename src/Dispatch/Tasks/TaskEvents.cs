@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 
@@ -16,19 +17,22 @@ public abstract record TaskEvent(EventKind Kind) : EventData(Kind)
 
 /// <summary>
 /// A task was accepted. <c>status</c> is where it starts: pending, scheduled or blocked. With <c>confirm</c> a question about it follows, and it
-/// is not given out before that is settled.
+/// is not given out before that is settled. <c>budget</c> is what it and the tasks below it may use; <c>budget_of</c> the task above it whose budget it draws on.
 /// </summary>
 public sealed record TaskCreated(
     TaskState Status, string Requester, string Title, string? Description, string? Scope, string[] RequiredCapabilities,
     string[] PreferredCapabilities, string? Owner, string? Submitter, string? IdempotencyKey, string? BodyHash, byte Priority, JsonBytes? Labels,
     JsonBytes? Context, JsonBytes? Estimate, long TimeoutMs, int MaxRetries, long? RunAt, long? Deadline, TaskId[]? DependsOn, TaskId? ParentId,
-    bool? Confirm = null) : TaskEvent(Is)
+    bool? Confirm = null, Amounts? Budget = null, TaskId? BudgetOf = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.created", "tasks", TaskEventJson.Default.TaskCreated);
 }
 
-/// <summary>An agent was chosen and holds the task under this attempt number. <c>queued_ms</c>: how long it could have been given out before.</summary>
-public sealed record TaskAssigned(string Agent, int Attempt, long QueuedMs, MatchScore Why) : TaskEvent(Is)
+/// <summary>
+/// An agent was chosen and holds the task under this attempt number. <c>queued_ms</c>: how long it could have been given out before. <c>reserved</c> is what is kept
+/// for it, by balance of a limit; <c>max_run_ms</c> the longest run that a limit allows.
+/// </summary>
+public sealed record TaskAssigned(string Agent, int Attempt, long QueuedMs, MatchScore Why, Amounts? Reserved = null, long? MaxRunMs = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.assigned", "tasks", TaskEventJson.Default.TaskAssigned);
 }
@@ -45,20 +49,24 @@ public sealed record TaskProgressed(string Agent, int Attempt, double? Percent, 
     public static readonly EventKind Is = new("task.progressed", "tasks", TaskEventJson.Default.TaskProgressed);
 }
 
-/// <summary>The agent finished. <c>result</c> is whatever it made; <c>usage</c> what the attempt used.</summary>
-public sealed record TaskCompleted(string Agent, int Attempt, JsonBytes? Result, JsonBytes? Usage) : TaskEvent(Is)
+/// <summary>
+/// The agent finished. <c>result</c> is whatever it made; <c>usage</c> what the attempt used, with <c>model</c>; <c>spent</c> what that came to, by balance of a limit,
+/// beside what was reported before.
+/// </summary>
+public sealed record TaskCompleted(string Agent, int Attempt, JsonBytes? Result, JsonBytes? Usage, string? Model = null, Amounts? Spent = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.completed", "tasks", TaskEventJson.Default.TaskCompleted);
 }
 
 /// <summary>An attempt failed. A task.retried or task.dead_lettered event follows in the same commit.</summary>
-public sealed record TaskFailed(string Agent, int Attempt, string Error, bool Retryable, JsonBytes? Usage) : TaskEvent(Is)
+public sealed record TaskFailed(
+    string Agent, int Attempt, string Error, bool Retryable, JsonBytes? Usage, string? Model = null, Amounts? Spent = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.failed", "tasks", TaskEventJson.Default.TaskFailed);
 }
 
 /// <summary>The run time or the deadline passed. <c>agent</c> is absent when nobody held the task.</summary>
-public sealed record TaskTimedOut(string? Agent, int Attempt, string Error) : TaskEvent(Is)
+public sealed record TaskTimedOut(string? Agent, int Attempt, string Error, Amounts? Spent = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.timed_out", "tasks", TaskEventJson.Default.TaskTimedOut);
 }
@@ -73,7 +81,7 @@ public sealed record TaskRetried(int RetryCount, long NextAttemptAt, bool Manual
 }
 
 /// <summary>The task was cancelled, by a caller or because one it depends on did not complete.</summary>
-public sealed record TaskCancelled(string Reason) : TaskEvent(Is)
+public sealed record TaskCancelled(string Reason, Amounts? Spent = null) : TaskEvent(Is)
 {
     public static readonly EventKind Is = new("task.cancelled", "tasks", TaskEventJson.Default.TaskCancelled);
 }

@@ -26,6 +26,9 @@ public readonly record struct TaskId(Guid Value) : IComparable<TaskId>
         return true;
     }
 
+    /// <exception cref="FormatException">The text is no task id.</exception>
+    public static TaskId Parse(string text) => TryParse(text, out var id) ? id : throw new FormatException($"'{text}' is no task id.");
+
     public int CompareTo(TaskId other) => Value.CompareTo(other.Value);
 
     public override string ToString() => Value.ToString();

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Questions;
@@ -24,6 +25,7 @@ public sealed class TaskTable
     private List<IdempotencyRow> keys = [];
     private List<long> pruned = [];
     private readonly List<TaskEntry> leaving = [];
+    private readonly Dictionary<TaskCost, TaskCost> costs = [];
     private long specBytes;
 
     internal TaskTable(State state)
@@ -67,7 +69,7 @@ public sealed class TaskTable
         RecentlyLeft.Floor = RecentlyPruned.Floor = RecentKeys.Floor = state.Sequence;
         entries.EnsureCapacity(tasks.Count);
         foreach (var task in tasks)
-            entries.Add(task.Id, new TaskEntry(task, null));
+            entries.Add(task.Id, new TaskEntry(task with { Cost = Pooled(task.Cost) }, null));
         foreach (var task in tasks)
         {
             var entry = entries[task.Id];
@@ -81,7 +83,7 @@ public sealed class TaskTable
     internal void Restore(StoredTask stored)
     {
         var needs = stored.Task.Needs;
-        var task = stored.Task with { Needs = requirements.Get(needs.Required, needs.Preferred, needs.Owner) };
+        var task = stored.Task with { Needs = requirements.Get(needs.Required, needs.Preferred, needs.Owner), Cost = Pooled(stored.Task.Cost) };
         var entry = new TaskEntry(task, null);
         entries.Add(task.Id, entry);
         numbers!.Add(task.Number, task.Id);
@@ -91,7 +93,7 @@ public sealed class TaskTable
     /// <summary>Puts a finished task, as the store has it, back into memory; an event that revives it must follow.</summary>
     internal TaskEntry Recall(StoredTask stored)
     {
-        var entry = new TaskEntry(stored.Task, stored.Spec);
+        var entry = new TaskEntry(stored.Task with { Cost = Pooled(stored.Task.Cost) }, stored.Spec);
         entries.Add(stored.Task.Id, entry);
         Hold(entry, stored.Spec);
         return entry;
@@ -133,6 +135,7 @@ public sealed class TaskTable
             change = RowChange.StateAndSpec;
         }
 
+        state.Allowances.Follow(before, after, data, happened.Timestamp);
         Replace(entry, before, after, change);
         if (after.IsFinal && !before.IsFinal)
         {
@@ -190,7 +193,10 @@ public sealed class TaskTable
             CreatedAt = happened.Timestamp,
             QueuedAt = happened.Timestamp,
             LastSequence = happened.Sequence,
+            Cost = CostOf(id, created),
         };
+        if (created.Budget is { } budget)
+            state.Allowances.AddBudget(id, happened.Sequence, budget, happened.Timestamp);
         var spec = new TaskSpec
         {
             Title = created.Title,
@@ -202,6 +208,7 @@ public sealed class TaskTable
             Submitter = created.Submitter,
             IdempotencyKey = created.IdempotencyKey,
             Confirm = created.Confirm ?? false,
+            Budget = created.Budget,
             RequestHash = created.BodyHash,
         };
         var entry = new TaskEntry(task, spec);
@@ -220,6 +227,33 @@ public sealed class TaskTable
         if (state.IsLive && task.Status is TaskState.Blocked or TaskState.Scheduled)
             AwaitDependencies(entry);
         Settle(entry, null, arrived: true);
+    }
+
+    private TaskCost? CostOf(TaskId id, TaskCreated created)
+    {
+        if (created.Estimate is null && created.Labels is null && created.Budget is null && created.BudgetOf is null)
+            return null;
+        return Pooled(TaskCost.Of(created.Estimate, created.Labels, created.Budget is null ? created.BudgetOf ?? default : id));
+    }
+
+    // Many tasks say the same.
+    private TaskCost? Pooled(TaskCost? cost)
+    {
+        if (cost is null)
+            return null;
+        if (costs.TryGetValue(cost, out var known))
+            return known;
+        if (costs.Count >= 4096)
+            costs.Clear();
+        return costs[cost] = cost.Class is null ? cost.WithClass() : cost;
+    }
+
+    /// <summary>A usage report was booked for the attempt in hand.</summary>
+    internal void Charge(TaskId id, TaskCharge charge)
+    {
+        var entry = entries[id];
+        entry.Task = entry.Task with { Charge = charge };
+        Mark(entry, RowChange.State);
     }
 
     private void Replace(TaskEntry entry, WorkTask before, WorkTask after, RowChange change)
@@ -243,6 +277,7 @@ public sealed class TaskTable
     private void Prune(TaskPruned prune, long sequence)
     {
         pruned.AddRange(prune.Numbers);
+        state.Allowances.Prune(prune.Numbers);
         totals[(int)TaskState.Completed] -= prune.Completed;
         totals[(int)TaskState.Failed] -= prune.Failed;
         totals[(int)TaskState.Timeout] -= prune.Timeout;
@@ -352,7 +387,7 @@ public sealed class TaskTable
             if (before is null || !before.IsHeld || before.StartedAt != task.StartedAt)
             {
                 var start = Math.Max(task.AssignedAt, task.StartedAt);
-                ArmRun(entry, Math.Clamp(start + task.TimeoutMs - state.Now, 0, task.TimeoutMs));
+                ArmRun(entry, Math.Clamp(start + task.LongestRunMs - state.Now, 0, task.LongestRunMs));
             }
         }
         else if (task.Status == TaskState.Pending && before is { Status: TaskState.Pending } && before.NextAttemptAt == task.NextAttemptAt)

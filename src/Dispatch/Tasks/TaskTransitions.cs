@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 
 namespace Dispatch.Tasks;
@@ -49,6 +50,8 @@ public static class TaskTransitions
             NextAttemptAt = 0,
             Why = e.Why,
             Progress = null,
+            MaxRunMs = e.MaxRunMs ?? 0,
+            Charge = e.Reserved is { } reserved ? new TaskCharge(reserved) : null,
         },
         TaskStarted => task with { Status = TaskState.Running, StartedAt = at },
         TaskProgressed e => task with { Progress = new TaskProgress(e.Percent, e.Message, e.Data, at) },
@@ -102,13 +105,14 @@ public static class TaskTransitions
         if (!task.IsHeld)
             return null;
 
-        EndedAttempt End(AttemptOutcome outcome, string? error = null, JsonBytes? result = null, JsonBytes? usage = null) =>
-            new(task.Number, task.Attempt, task.Assignee!, outcome, task.AssignedAt, task.StartedAt, at, error, result, usage);
+        EndedAttempt End(AttemptOutcome outcome, string? error = null, JsonBytes? result = null, JsonBytes? usage = null, string? model = null) =>
+            new(task.Number, task.Attempt, task.Assignee!, outcome, task.AssignedAt, task.StartedAt, at, error, result, usage, model,
+                task.Charge?.Reserved, task.Charge is { } charge ? (charge.Reported ?? Amounts.None).Plus(AllowanceTable.SpentOf(data)) : null);
 
         return data switch
         {
-            TaskCompleted e => End(AttemptOutcome.Completed, null, e.Result, e.Usage),
-            TaskFailed e => End(AttemptOutcome.Failed, e.Error, null, e.Usage),
+            TaskCompleted e => End(AttemptOutcome.Completed, null, e.Result, e.Usage, e.Model),
+            TaskFailed e => End(AttemptOutcome.Failed, e.Error, null, e.Usage, e.Model),
             TaskTimedOut e => End(AttemptOutcome.Timeout, e.Error),
             TaskReleased e => End(AttemptOutcome.Released, e.Reason),
             TaskReassigned e => End(AttemptOutcome.Lost, e.Reason),
@@ -121,6 +125,7 @@ public static class TaskTransitions
     {
         LastAgent = task.Assignee,
         LastOutcome = outcome,
+        Charge = null,
         Usage = UsageSum.Add(task.Usage, usage),
     };
 

@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 
@@ -69,6 +70,15 @@ public sealed record WorkTask
     /// <summary>Longest run in milliseconds, from start or assignment, whichever is later.</summary>
     public required long TimeoutMs { get; init; }
 
+    /// <summary>Longest run of the attempt in hand that a limit allows; 0: none does.</summary>
+    public long MaxRunMs { get; init; }
+
+    /// <summary>What allowances go by; null when it says nothing of it.</summary>
+    public TaskCost? Cost { get; init; }
+
+    /// <summary>What the attempt in hand keeps of allowances; null when it is not held or nothing is limited.</summary>
+    public TaskCharge? Charge { get; init; }
+
     public long RunAt { get; init; }
 
     /// <summary>Wall-clock end over all attempts.</summary>
@@ -118,6 +128,9 @@ public sealed record WorkTask
 
     public bool IsFinal => Status >= TaskState.Completed;
 
+    /// <summary>How long the attempt in hand may run, in milliseconds.</summary>
+    public long LongestRunMs => MaxRunMs > 0 ? Math.Min(MaxRunMs, TimeoutMs) : TimeoutMs;
+
     public bool IsHeld => Status is TaskState.Assigned or TaskState.Running;
 
     /// <summary>The agent whose last attempt did not succeed: another is preferred.</summary>
@@ -159,6 +172,9 @@ public sealed record TaskSpec
     /// <summary>Any JSON object: what the requester expects it to use.</summary>
     public JsonBytes? Estimate { get; init; }
 
+    /// <summary>What it and the tasks below it may use, by name of unit; null: no budget of its own.</summary>
+    public Amounts? Budget { get; init; }
+
     public string? Submitter { get; init; }
 
     public string? IdempotencyKey { get; init; }
@@ -176,6 +192,8 @@ public sealed record TaskSpec
 }
 
 /// <summary>An attempt that has ended.</summary>
+/// <param name="Reserved">What was kept for it of allowances, less what usage reports had booked; null for nothing.</param>
+/// <param name="Spent">What it came to, with those reports.</param>
 public sealed record EndedAttempt(
     long TaskNumber, int Attempt, string Agent, AttemptOutcome Outcome, long AssignedAt, long StartedAt, long EndedAt, string? Error,
-    JsonBytes? Result, JsonBytes? Usage);
+    JsonBytes? Result, JsonBytes? Usage, string? Model = null, Amounts? Reserved = null, Amounts? Spent = null);

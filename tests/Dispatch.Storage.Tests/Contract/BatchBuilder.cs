@@ -1,5 +1,6 @@
 using System.Text;
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
@@ -33,6 +34,11 @@ public sealed class BatchBuilder(long sequence = 0)
     private List<QuestionRow> questions = [];
     private List<Responder> responders = [];
     private List<string> removedResponders = [];
+    private List<Limit> limits = [];
+    private List<string> removedLimits = [];
+    private List<LimitBalance> balances = [];
+    private List<string> removedBalances = [];
+    private List<UsageRow> usage = [];
     private List<string> removed = [];
     private List<long> pruned = [];
     private long? horizon;
@@ -212,6 +218,35 @@ public sealed class BatchBuilder(long sequence = 0)
         return kept;
     }
 
+    /// <summary>Sets a limit, with what is used and reserved of it.</summary>
+    public Limit Set(Limit limit, params LimitBalance[] with)
+    {
+        var set = limit with
+        {
+            LastSequence = Add(limit.Id, null, "admin", limit.LastSequence, new AllowanceSet(
+                limit.Level, limit.Target, limit.Unit, limit.Amount, limit.Window, limit.Model, limit.Repo, limit.SoftPercent, limit.OnExceed, limit.Allow, limit.Deny)).Sequence,
+        };
+        limits.Add(set);
+        balances.AddRange(with);
+        return set;
+    }
+
+    /// <summary>Deletes a limit and its balances.</summary>
+    public void Remove(Limit limit, params string[] keys)
+    {
+        Add(limit.Id, null, "admin", limit.LastSequence, new AllowanceDeleted());
+        removedLimits.Add(limit.Id);
+        removedBalances.AddRange(keys);
+    }
+
+    /// <summary>Takes a usage report.</summary>
+    public UsageRow Report(string reporter, string id)
+    {
+        var row = new UsageRow(reporter, id, "c0ffee", Add("worker", null, reporter, 0, new AllowanceCommitted(id, reporter, "c0ffee", null, null, null, Json("{}"), Amounts.None)).Sequence);
+        usage.Add(row);
+        return row;
+    }
+
     public Responder Keep(Responder responder)
     {
         var kept = responder with { LastSequence = Add(responder.Id, null, "admin", responder.LastSequence, new ResponderRegistered(responder.Types)).Sequence };
@@ -274,6 +309,11 @@ public sealed class BatchBuilder(long sequence = 0)
             Questions = questions,
             Responders = responders,
             RemovedResponders = removedResponders,
+            Limits = limits,
+            RemovedLimits = removedLimits,
+            Balances = balances,
+            RemovedBalances = removedBalances,
+            Usage = usage,
             PrunedTasks = pruned,
             Horizon = horizon,
             Totals = [.. totals],
@@ -284,6 +324,7 @@ public sealed class BatchBuilder(long sequence = 0)
         (events, attempts, keys, tokens, sessions, closed, removed, pruned) = ([], [], [], [], [], [], [], []);
         (webhooks, removedWebhooks) = ([], []);
         (questions, responders, removedResponders) = ([], [], []);
+        (limits, removedLimits, balances, removedBalances, usage) = ([], [], [], [], []);
         return batch;
     }
 

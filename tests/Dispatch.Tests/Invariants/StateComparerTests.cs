@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
@@ -55,7 +56,7 @@ public sealed class StateComparerTests
         Assert.Empty(report.Findings);
         Assert.True(report.IsSound);
         Assert.Equal(report.Events, report.LastSequence);
-        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1, Questions: 1), report.Rows);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1, Questions: 1, Limits: 0, Balances: 0, Usage: 0), report.Rows);
     }
 
     [Fact]
@@ -69,7 +70,7 @@ public sealed class StateComparerTests
 
         Assert.Empty(report.Findings);
         Assert.Equal((first, run.Store.Sequence - first + 1), (report.Horizon, report.Events));
-        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 0, Webhooks: 1, Questions: 0) with { Attempts = report.Rows.Attempts }, report.Rows);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 0, Webhooks: 1, Questions: 0, Limits: 0, Balances: 0, Usage: 0) with { Attempts = report.Rows.Attempts }, report.Rows);
     }
 
     [Theory]
@@ -286,7 +287,7 @@ public sealed class StateComparerTests
         var report = await CheckAsync(new Mangled(Filled()) { Event = happened => happened.Data is TaskAssigned ? happened with { Subject = Guid.Empty.ToString() } : happened });
 
         Assert.Contains(report.Findings, finding => finding is Finding.Unreadable { Where: "log" });
-        Assert.Equal(new RowCounts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), report.Rows);
+        Assert.Equal(new RowCounts(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), report.Rows);
     }
 
     [Fact]
@@ -420,6 +421,8 @@ public sealed class StateComparerTests
 
         public Func<PublishedRow, PublishedRow> Published { get; init; } = row => row;
 
+        public Func<UsageRow, UsageRow> Usage { get; init; } = row => row;
+
         public Func<LoadedState, LoadedState> Loaded { get; init; } = loaded => loaded;
 
         public string? Missing { get; init; }
@@ -454,6 +457,8 @@ public sealed class StateComparerTests
 
         public IAsyncEnumerable<IdempotencyRow> KeysAsync(CancellationToken cancel) => Rows("idempotency", store.KeysAsync(cancel).Select(Key));
 
+        public IAsyncEnumerable<UsageRow> UsageAsync(CancellationToken cancel) => Rows("usage_reports", store.UsageAsync(cancel).Select(Usage));
+
         public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => Rows("published", store.PublishedAsync(cancel).Select(Published));
 
         public Task<LoadedState> LoadAsync(CancellationToken cancel)
@@ -468,6 +473,8 @@ public sealed class StateComparerTests
                 Webhooks = Rows("webhooks", loaded.Webhooks),
                 Questions = Rows("questions", loaded.Questions),
                 Responders = Rows("responders", loaded.Responders),
+                Limits = Rows("limits", loaded.Limits),
+                Balances = Rows("balances", loaded.Balances),
                 Tasks = Rows("live tasks", loaded.Tasks),
             });
         }
@@ -500,6 +507,8 @@ public sealed class StateComparerTests
         public Task<IReadOnlyList<LogEntry>> ListEventsAsync(long after, int limit, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task<StoreFacts> FindFactsAsync(IReadOnlyList<TaskId> tasks, IReadOnlyList<IdempotencyKey> keys, CancellationToken cancel) => throw new NotSupportedException();
+
+        public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) => throw new NotSupportedException();
 
         public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => throw new NotSupportedException();
 

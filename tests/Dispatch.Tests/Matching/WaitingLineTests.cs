@@ -13,7 +13,7 @@ public sealed class WaitingLineTests
         for (var seed = 0; seed < 40; seed++)
         {
             var random = new Random(seed);
-            var line = new WaitingLine(1, Requirement.Anyone, null);
+            var line = new WaitingLine(1, Requirement.Anyone, null, null);
             var model = new List<TaskEntry>();
             long now = 1_000_000;
             long number = 0;
@@ -67,7 +67,7 @@ public sealed class WaitingLineTests
     [Fact]
     public void Equal_tasks_go_first_in_first_out()
     {
-        var line = new WaitingLine(1, Requirement.Anyone, null);
+        var line = new WaitingLine(1, Requirement.Anyone, null, null);
         for (var number = 1; number <= 100; number++)
             line.Add(Entry(number, 5, 77), Aging);
 
@@ -84,7 +84,7 @@ public sealed class WaitingLineTests
     {
         foreach (var (waited, wins) in ((long, long)[])[(6 * Aging - 1, 2), (6 * Aging, 1), (6 * Aging + 1, 1)])
         {
-            var line = new WaitingLine(1, Requirement.Anyone, null);
+            var line = new WaitingLine(1, Requirement.Anyone, null, null);
             line.Add(Entry(1, 2, 0), Aging);
             line.Add(Entry(2, 8, waited), Aging);
             Assert.Equal(wins, line.Peek(Aging)!.Task.Number);

@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
@@ -216,6 +217,11 @@ public sealed class EventFeedTests
             Questions = [],
             Responders = [],
             RemovedResponders = [],
+            Limits = [],
+            RemovedLimits = [],
+            Balances = [],
+            RemovedBalances = [],
+            Usage = [],
             PrunedTasks = [],
             Horizon = horizon,
             Totals = new long[9],

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -29,6 +30,9 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     private readonly SortedDictionary<string, WebhookEndpoint> webhooks = new(StringComparer.Ordinal);
     private readonly SortedDictionary<long, StoredQuestion> questions = [];
     private readonly SortedDictionary<string, Responder> responders = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, Limit> limits = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, LimitBalance> balances = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Reporter, string Id), UsageRow> usage = [];
     private readonly Dictionary<string, long> cursors = new(StringComparer.Ordinal);
     private readonly List<WebhookDelivery> deliveries = [];
     private IReadOnlyList<long> totals = new long[9];
@@ -67,6 +71,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         Webhooks = [.. webhooks.Values],
         Questions = [.. questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
         Responders = [.. responders.Values],
+        Limits = [.. limits.Values],
+        Balances = [.. balances.Values],
         Horizon = horizon,
     };
 
@@ -136,6 +142,16 @@ internal sealed class MemoryStore : IStore, IStoreAudit
             webhooks.Remove(id);
         foreach (var row in batch.Questions)
             questions[row.Question.Number] = new StoredQuestion(row.Question, row.Proposal ?? questions[row.Question.Number].Proposal);
+        foreach (var limit in batch.Limits)
+            limits[limit.Id] = limit;
+        foreach (var id in batch.RemovedLimits)
+            limits.Remove(id);
+        foreach (var balance in batch.Balances)
+            balances[balance.Key] = balance;
+        foreach (var key in batch.RemovedBalances)
+            balances.Remove(key);
+        foreach (var row in batch.Usage)
+            usage[(row.Reporter, row.Id)] = row;
         foreach (var responder in batch.Responders)
             responders[responder.Id] = responder;
         foreach (var id in batch.RemovedResponders)
@@ -216,6 +232,13 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) => Task.FromResult<IReadOnlyList<StoredQuestion>>(
         [.. questions.Values.Reverse().Where(stored => stored.Question.Number < (query.Before ?? long.MaxValue) && query.Takes(stored.Question)).Take(query.Limit)]);
+
+    public UsageFacts Usage(string reporter, string id, TaskId? task = null) => new(
+        Sequence, usage.TryGetValue((reporter, id), out var row) && row.Sequence >= horizon ? row : null, task is { } wanted ? FindTaskAsync(wanted, CancellationToken.None).Result : null);
+
+    public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) => Task.FromResult(Usage(reporter, id, task));
+
+    public IAsyncEnumerable<UsageRow> UsageAsync(CancellationToken cancel) => usage.Values.Where(row => row.Sequence >= horizon).OrderBy(row => row.Sequence).ToAsyncEnumerable();
 
     public PublishedFacts Published(string publisher, IEnumerable<string> ids) => new(
         Sequence, ids.Where(id => published.TryGetValue((publisher, id), out var row) && row.Sequence >= horizon).ToDictionary(id => id, id => published[(publisher, id)]));

@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Retention;
@@ -24,6 +25,8 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         disk.Keys.Values
         .OrderBy(key => key.TaskNumber).ThenBy(key => key.Caller, StringComparer.Ordinal).ThenBy(key => key.Key, StringComparer.Ordinal).ToAsyncEnumerable();
 
+    public IAsyncEnumerable<UsageRow> UsageAsync(CancellationToken cancel) => disk.Usage.Values.Where(row => row.Sequence >= disk.Horizon).OrderBy(row => row.Sequence).ToAsyncEnumerable();
+
     public IAsyncEnumerable<PublishedRow> PublishedAsync(CancellationToken cancel) => disk.Published.Values.Where(row => row.Sequence >= disk.Horizon).OrderBy(row => row.Sequence).ToAsyncEnumerable();
 
     public Task<LoadedState> LoadAsync(CancellationToken cancel) => Task.FromResult(Load(disk));
@@ -37,6 +40,8 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         Webhooks = [.. disk.Webhooks.Values],
         Questions = [.. disk.Questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
         Responders = [.. disk.Responders.Values],
+        Limits = [.. disk.Limits.Values],
+        Balances = [.. disk.Balances.Values],
         Horizon = disk.Horizon,
     };
 }

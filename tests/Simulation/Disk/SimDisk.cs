@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -48,6 +49,12 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
 
     public SortedDictionary<string, Responder> Responders { get; private init; } = new(StringComparer.Ordinal);
 
+    public SortedDictionary<string, Limit> Limits { get; private init; } = new(StringComparer.Ordinal);
+
+    public SortedDictionary<string, LimitBalance> Balances { get; private init; } = new(StringComparer.Ordinal);
+
+    public Dictionary<(string Reporter, string Id), UsageRow> Usage { get; private init; } = [];
+
     public Dictionary<string, long> Cursors { get; } = new(StringComparer.Ordinal);
 
     public List<WebhookDelivery> Deliveries { get; } = [];
@@ -86,6 +93,9 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         Webhooks = new(Webhooks, StringComparer.Ordinal),
         Questions = new(Questions),
         Responders = new(Responders, StringComparer.Ordinal),
+        Limits = new(Limits, StringComparer.Ordinal),
+        Balances = new(Balances, StringComparer.Ordinal),
+        Usage = new(Usage),
         Totals = [.. Totals],
         Horizon = Horizon,
         Prepared = Prepared,
@@ -100,6 +110,8 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         Log.RemoveRange(0, gone.Count);
         foreach (var row in Published.Where(row => gone.Contains(row.Value.Sequence)).ToList())
             Published.Remove(row.Key);
+        foreach (var row in Usage.Where(row => gone.Contains(row.Value.Sequence)).ToList())
+            Usage.Remove(row.Key);
         var stale = Bases.Keys.Where(sequence => sequence < Horizon - 1).ToList();
         stale.ForEach(sequence => Bases.Remove(sequence));
         return gone.Count + stale.Count > 0;
@@ -166,6 +178,20 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
 
         foreach (var row in batch.Questions)
             Write(row);
+        foreach (var limit in batch.Limits)
+            Limits[limit.Id] = limit;
+        foreach (var id in batch.RemovedLimits)
+            Limits.Remove(id);
+        foreach (var balance in batch.Balances)
+            Balances[balance.Key] = balance;
+        foreach (var key in batch.RemovedBalances)
+            Balances.Remove(key);
+        foreach (var row in batch.Usage)
+        {
+            Demand(!Usage.TryGetValue((row.Reporter, row.Id), out var before) || before.Sequence < Horizon, $"{row.Reporter} reported {row.Id} twice");
+            Usage[(row.Reporter, row.Id)] = row;
+        }
+
         foreach (var responder in batch.Responders)
             Responders[responder.Id] = responder;
         foreach (var id in batch.RemovedResponders)

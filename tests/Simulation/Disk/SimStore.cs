@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -155,6 +156,10 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
 
     public Task<IReadOnlyList<StoredQuestion>> ListQuestionsAsync(QuestionQuery query, CancellationToken cancel) => ReadAsync<IReadOnlyList<StoredQuestion>>(
         () => [.. Disk.Questions.Values.Reverse().Where(stored => stored.Question.Number < (query.Before ?? long.MaxValue) && query.Takes(stored.Question)).Take(query.Limit)], cancel);
+
+    public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) => ReadAsync(
+        () => new UsageFacts(
+            Disk.Sequence, Disk.Usage.TryGetValue((reporter, id), out var row) && row.Sequence >= Disk.Horizon ? row : null, task is { } wanted ? Disk.Find(wanted) : null), cancel);
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => ReadAsync(
         () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.TryGetValue((publisher, id), out var row) && row.Sequence >= Disk.Horizon).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);

@@ -1,0 +1,118 @@
+using System.Text.Json;
+using Dispatch.Allowances;
+using Dispatch.Storage.Sqlite.Native;
+
+namespace Dispatch.Storage.Sqlite;
+
+/// <summary>Limits, their balances and usage reports to and from their rows.</summary>
+internal static class AllowanceRows
+{
+    internal const string LimitColumns =
+        "id, level, target, unit, amount, time_window, model, repo, soft_percent, on_exceed, allow, deny, version, created_at, updated_at, last_sequence";
+
+    internal const string WriteLimit = $"INSERT OR REPLACE INTO limits ({LimitColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+    internal const string BalanceColumns = "key, limit_id, target, used, reserved, window_start, window_end, steps, cooldown_until, warned, exceeded";
+
+    internal const string WriteBalance = $"INSERT OR REPLACE INTO balances ({BalanceColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+    internal const string UsageColumns = "reporter, id, hash, sequence";
+
+    // An id whose event is no longer kept may be used again, also before its row is deleted.
+    internal const string InsertUsage =
+        $"INSERT INTO usage_reports ({UsageColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (reporter, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5";
+
+    internal static void Bind(SqliteStatement row, Limit limit, JsonText json)
+    {
+        row.Bind(1, limit.Id);
+        row.BindText(2, Words.Level.Word((int)limit.Level));
+        row.Bind(3, limit.Target);
+        row.BindText(4, Words.Unit.Word((int)limit.Unit));
+        row.Bind(5, limit.Amount);
+        JsonSerializer.Serialize(json.Start(), limit.Window, RowJson.Default.LimitWindow);
+        row.BindText(6, json.End());
+        row.Bind(7, limit.Model);
+        row.Bind(8, limit.Repo);
+        row.Bind(9, (long)limit.SoftPercent);
+        row.BindText(10, Words.Exceed.Word((int)limit.OnExceed));
+        BindList(row, 11, limit.Allow, json);
+        BindList(row, 12, limit.Deny, json);
+        row.Bind(13, (long)limit.Version);
+        row.Bind(14, limit.CreatedAt);
+        row.Bind(15, limit.UpdatedAt);
+        row.Bind(16, limit.LastSequence);
+    }
+
+    internal static Limit ReadLimit(SqliteStatement row) => new()
+    {
+        Id = row.Text(0),
+        Level = Words.Level.Parse(row.Utf8(1)),
+        Target = row.Text(2),
+        Unit = Words.Unit.Parse(row.Utf8(3)),
+        Amount = row.Int64(4),
+        Window = JsonSerializer.Deserialize(row.Utf8(5), RowJson.Default.LimitWindow)!,
+        Model = row.NullableText(6),
+        Repo = row.NullableText(7),
+        SoftPercent = row.Int32(8),
+        OnExceed = Words.Exceed.Parse(row.Utf8(9)),
+        Allow = RowTexts.Strings(row.Utf8(10)),
+        Deny = RowTexts.Strings(row.Utf8(11)),
+        Version = row.Int32(12),
+        CreatedAt = row.Int64(13),
+        UpdatedAt = row.Int64(14),
+        LastSequence = row.Int64(15),
+    };
+
+    internal static void Bind(SqliteStatement row, LimitBalance balance, JsonText json)
+    {
+        row.Bind(1, balance.Key);
+        row.Bind(2, balance.Limit);
+        row.Bind(3, balance.Target);
+        row.Bind(4, balance.Used);
+        row.Bind(5, balance.Reserved);
+        row.Bind(6, balance.WindowStart);
+        row.Bind(7, balance.WindowEnd);
+        if (balance.Steps.Count > 0)
+        {
+            JsonSerializer.Serialize(json.Start(), balance.Steps, RowJson.Default.IReadOnlyListRollingStep);
+            row.BindText(8, json.End());
+        }
+
+        row.Bind(9, balance.CooldownUntil);
+        row.Bind(10, balance.Warned);
+        row.Bind(11, balance.Exceeded);
+    }
+
+    internal static LimitBalance ReadBalance(SqliteStatement row) => new()
+    {
+        Key = row.Text(0),
+        Limit = row.Text(1),
+        Target = row.Text(2),
+        Used = row.Int64(3),
+        Reserved = row.Int64(4),
+        WindowStart = row.Int64(5),
+        WindowEnd = row.Int64(6),
+        Steps = row.Utf8(7) is { Length: > 0 } steps ? JsonSerializer.Deserialize(steps, RowJson.Default.IReadOnlyListRollingStep)! : [],
+        CooldownUntil = row.Int64(8),
+        Warned = row.Boolean(9),
+        Exceeded = row.Boolean(10),
+    };
+
+    internal static void Bind(SqliteStatement row, UsageRow usage)
+    {
+        row.Bind(1, usage.Reporter);
+        row.Bind(2, usage.Id);
+        row.Bind(3, usage.Hash);
+        row.Bind(4, usage.Sequence);
+    }
+
+    internal static UsageRow ReadUsage(SqliteStatement row) => new(row.Text(0), row.Text(1), row.Text(2), row.Int64(3));
+
+    private static void BindList(SqliteStatement row, int at, string[] list, JsonText json)
+    {
+        if (list.Length == 0)
+            return;
+        JsonSerializer.Serialize(json.Start(), list, RowJson.Default.StringArray);
+        row.BindText(at, json.End());
+    }
+}

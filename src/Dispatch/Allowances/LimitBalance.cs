@@ -1,0 +1,223 @@
+using Dispatch.Matching;
+using Dispatch.Sequencing;
+
+namespace Dispatch.Allowances;
+
+/// <summary>What is used and reserved of a limit by one target. Times are Unix milliseconds.</summary>
+public sealed record LimitBalance
+{
+    /// <summary>The limit's id; behind a slash the target, when the limit is for each.</summary>
+    public required string Key { get; init; }
+
+    public required string Limit { get; init; }
+
+    /// <summary>The agent, owner, team or task; empty for the swarm.</summary>
+    public required string Target { get; init; }
+
+    /// <summary>Of a calendar window; 0 while none has begun.</summary>
+    public long WindowStart { get; init; }
+
+    public long WindowEnd { get; init; }
+
+    /// <summary>In the window; of a rolling one as of the last booking.</summary>
+    public long Used { get; init; }
+
+    /// <summary>Kept for work in hand.</summary>
+    public long Reserved { get; init; }
+
+    /// <summary>Of a rolling window: the steps in which something was used, oldest first, and how much.</summary>
+    public IReadOnlyList<RollingStep> Steps { get; init; } = [];
+
+    /// <summary>No new work before this time.</summary>
+    public long CooldownUntil { get; init; }
+
+    /// <summary>The warning of this window was raised.</summary>
+    public bool Warned { get; init; }
+
+    /// <summary>That it binds was told in this window.</summary>
+    public bool Exceeded { get; init; }
+}
+
+/// <param name="Step">Unix milliseconds by the length of a step.</param>
+public readonly record struct RollingStep(long Step, long Used);
+
+/// <summary>A balance in memory, and who waits for it.</summary>
+internal sealed class BalanceEntry(string key, string target)
+{
+    public string Key { get; } = key;
+
+    public string Target { get; } = target;
+
+    /// <summary>Null once the limit was deleted: what is reserved is still given back.</summary>
+    public Limit? Limit { get; set; }
+
+    public LimitBalance Balance { get; set; } = new() { Key = key, Limit = "", Target = target };
+
+    /// <summary>True once something was booked or a window began: until then it is only an idea.</summary>
+    public bool Exists { get; set; }
+
+    public bool Dirty { get; set; }
+
+    /// <summary>Listed to be looked at for warnings.</summary>
+    public bool Booked { get; set; }
+
+    /// <summary>Listed because there may be room for who waits.</summary>
+    public bool Opened { get; set; }
+
+    private Queue<WaitingLine>? openLines;
+    private Queue<Agents.AgentEntry>? openWaiters;
+    private long leastRefusedAgain;
+    private bool again;
+    private bool forced;
+
+    /// <summary>Least that somebody who waits was refused.</summary>
+    public long LeastRefused { get; set; } = long.MaxValue;
+
+    /// <summary>Lines that nobody may be given from, the most urgent first.</summary>
+    public SortedSet<WaitingLine> Parked { get; } = new(CapabilityColumn.ByPlace);
+
+    /// <summary>Agents that were refused something, in order of refusal.</summary>
+    public LinkedList<Agents.AgentEntry> Waiters { get; } = [];
+
+    public BalanceTimer? Timer { get; set; }
+
+    public bool IsWaitedFor => Parked.Count > 0 || Waiters.Count > 0;
+
+    /// <summary>There may be more room than when those who wait were let look.</summary>
+    public void OpenAgain() => again = true;
+
+    /// <summary>Whoever waits may look, whatever room there is: it may not be this that they wait for any more.</summary>
+    public void Force() => forced = true;
+
+    /// <summary>Those who wait now are let look, each once.</summary>
+    public void BeginOpening()
+    {
+        if (openLines is not null)
+            return;
+        openLines = new Queue<WaitingLine>(Parked);
+        openWaiters = new Queue<Agents.AgentEntry>(Waiters);
+        leastRefusedAgain = long.MaxValue;
+        again = false;
+    }
+
+    /// <summary>The next line that was parked, or null.</summary>
+    public WaitingLine? TakeLine()
+    {
+        while (openLines!.TryDequeue(out var line))
+        {
+            if (line.ParkedOn == this)
+                return line;
+        }
+
+        return null;
+    }
+
+    /// <summary>The next agent that was refused, or null. It waits no more.</summary>
+    public Agents.AgentEntry? TakeWaiter()
+    {
+        while (openWaiters!.TryDequeue(out var agent))
+        {
+            if (agent.WaitsFor.Remove(this))
+            {
+                Waiters.Remove(agent);
+                return agent;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>True when nobody is left to be let look, or there is no room for any of them.</summary>
+    public bool EndOpening(long now)
+    {
+        var all = openLines!.Count == 0 && openWaiters!.Count == 0;
+        if (!all && TurnsAt(now) > 0)
+            return false;
+        if (all)
+            LeastRefused = leastRefusedAgain;
+        openLines = null;
+        openWaiters = null;
+        forced = false;
+        if (again && IsWaitedFor && TurnsAt(now) > 0)
+            return false;
+        Opened = false;
+        return true;
+    }
+
+    /// <summary>So much was refused to somebody who waits now.</summary>
+    public void Refuse(long need)
+    {
+        need = Math.Max(1, need);
+        LeastRefused = Math.Min(LeastRefused, need);
+        leastRefusedAgain = Math.Min(leastRefusedAgain, need);
+    }
+
+    /// <summary>How many of those who wait may find room.</summary>
+    public int TurnsAt(long now)
+    {
+        if (Limit is not { } limit || forced)
+            return int.MaxValue;
+        if (limit.Unit == LimitUnit.CooldownMs)
+            return Balance.CooldownUntil > now ? 0 : int.MaxValue;
+        if (limit.Unit is LimitUnit.Models or LimitUnit.JobMs)
+            return int.MaxValue;
+        var room = RoomAt(now);
+        return room <= 0 || room < LeastRefused ? 0 : (int)Math.Min(int.MaxValue, room / Math.Max(1, LeastRefused));
+    }
+
+    /// <summary>What counts as used now.</summary>
+    public long UsedAt(long now)
+    {
+        if (Limit is not { } limit || !limit.IsConsumed)
+            return 0;
+        if (limit.Window.IsCalendar)
+            return now >= Balance.WindowEnd ? 0 : Balance.Used;
+        if (limit.Window.Kind != WindowKind.Rolling)
+            return Balance.Used;
+        var from = now - limit.Window.RollingMs;
+        long used = 0;
+        foreach (var step in Balance.Steps)
+        {
+            if ((step.Step + 1) * limit.Window.StepMs > from)
+                used = Amounts.Add(used, step.Used);
+        }
+
+        return used;
+    }
+
+    /// <summary>What is left; below zero when more was used than there was.</summary>
+    public long RoomAt(long now)
+    {
+        var left = (Int128)Limit!.Amount - UsedAt(now) - Balance.Reserved;
+        return left < long.MinValue ? long.MinValue : (long)left;
+    }
+
+    /// <summary>When what is used becomes less by itself; <see cref="long.MaxValue"/> when it does not.</summary>
+    public long FreesAt(long now)
+    {
+        if (Limit is not { } limit)
+            return now;
+        if (limit.Unit == LimitUnit.CooldownMs)
+            return Balance.CooldownUntil > now ? Balance.CooldownUntil : long.MaxValue;
+        if (!limit.IsConsumed)
+            return long.MaxValue;
+        if (limit.Window.IsCalendar)
+            return Balance.WindowEnd > now ? Balance.WindowEnd : long.MaxValue;
+        if (limit.Window.Kind != WindowKind.Rolling)
+            return long.MaxValue;
+        var from = now - limit.Window.RollingMs;
+        foreach (var step in Balance.Steps)
+        {
+            if ((step.Step + 1) * limit.Window.StepMs > from)
+                return ((step.Step + 1) * limit.Window.StepMs) + limit.Window.RollingMs;
+        }
+
+        return long.MaxValue;
+    }
+}
+
+/// <summary>Fires when a window ends, a step of a rolling one leaves it, or a cool-down is over.</summary>
+internal sealed class BalanceTimer(BalanceEntry entry) : DueTimer
+{
+    public override void Fire(State state, Decision decision) => state.Allowances.Due(decision, entry);
+}
