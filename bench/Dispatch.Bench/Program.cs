@@ -85,6 +85,7 @@ async Task<int> RunAsync()
         ("memory and start", arguments.Wants("memory") || arguments.Wants("start"), StoreRows.RunAsync),
         ("events", arguments.Wants("events"), EventRows.RunAsync),
         ("in process", arguments.Wants("in-process"), InProcessRow.RunAsync),
+        ("allowances", arguments.Wants("allowances"), AllowanceRow.RunAsync),
         ("idle", arguments.Wants("idle"), IdleRow.RunAsync),
     ];
     foreach (var (name, _, row) in rows.Where(row => row.Wanted))

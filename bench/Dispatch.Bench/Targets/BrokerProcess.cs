@@ -81,10 +81,14 @@ internal sealed class BrokerProcess : IAsyncDisposable
     /// <summary>Registers agents that offer <see cref="TaskRequest.Capability"/>.</summary>
     public async Task RegisterAsync(IEnumerable<string> agents, int maxConcurrent, CancellationToken cancellation)
     {
-        var body = $$"""{"capabilities":["{{TaskRequest.Capability}}"],"max_concurrent":{{maxConcurrent}}}""";
+        var body = $$"""{"capabilities":["{{TaskRequest.Capability}}"],"owner":"bench","max_concurrent":{{maxConcurrent}}}""";
         foreach (var agent in agents)
             await CallAsync(HttpMethod.Put, $"/api/v1/agents/{agent}", agent, body, cancellation);
     }
+
+    /// <summary>Does something as the administrator.</summary>
+    public async Task AdministerAsync(HttpMethod method, string path, string? body, CancellationToken cancellation) =>
+        await CallAsync(method, path, "admin", body, cancellation, AdminToken);
 
     /// <summary>Takes agents out again.</summary>
     public async Task DeregisterAsync(IEnumerable<string> agents, CancellationToken cancellation)
@@ -181,9 +185,11 @@ internal sealed class BrokerProcess : IAsyncDisposable
             throw new RunFailedException($"The broker was not ready after {Patience.TotalSeconds} s: {child.LastOutput()}");
     }
 
-    private async Task<string> CallAsync(HttpMethod method, string path, string caller, string? body, CancellationToken cancellation)
+    private async Task<string> CallAsync(HttpMethod method, string path, string caller, string? body, CancellationToken cancellation, string? token = null)
     {
         using var request = new HttpRequestMessage(method, path);
+        if (token is not null)
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         request.Headers.Add("X-Agent-ID", caller);
         if (body is not null)
             request.Content = new StringContent(body, Encoding.UTF8, "application/json");

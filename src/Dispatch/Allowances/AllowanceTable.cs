@@ -39,7 +39,7 @@ public sealed class AllowanceTable
     public IEnumerable<Limit> Budgets => budgets.Values.SelectMany(entries => entries).Select(entry => entry.Limit!);
 
     /// <summary>Every balance that something was booked on, and of deleted limits those with reservations.</summary>
-    public IEnumerable<LimitBalance> Balances => balances.Values.Where(entry => entry.Exists).Select(entry => entry.Balance);
+    public IEnumerable<LimitBalance> Balances => balances.Values.Where(entry => entry.Exists).Select(entry => entry.Row);
 
     /// <summary>True when nothing is limited, and nothing of this costs anything.</summary>
     public bool IsEmpty => limits.Count == 0 && budgets.Count == 0;
@@ -53,7 +53,7 @@ public sealed class AllowanceTable
 
     public Limit? Find(string id) => limits.GetValueOrDefault(id);
 
-    public LimitBalance? FindBalance(string key) => balances.TryGetValue(key, out var entry) && entry.Exists ? entry.Balance : null;
+    public LimitBalance? FindBalance(string key) => balances.TryGetValue(key, out var entry) && entry.Exists ? entry.Row : null;
 
     internal BalanceEntry? FindEntry(string key) => balances.GetValueOrDefault(key);
 
@@ -117,8 +117,7 @@ public sealed class AllowanceTable
         var key = KeyOf(limit, target);
         if (balances.TryGetValue(key, out var entry))
             return entry;
-        entry = new BalanceEntry(key, target) { Limit = limit };
-        entry.Balance = entry.Balance with { Limit = limit.Id };
+        entry = new BalanceEntry(key, target, limit.Id) { Limit = limit };
         if (keep)
         {
             balances.Add(key, entry);
@@ -204,12 +203,13 @@ public sealed class AllowanceTable
         var path = PathOf(agent);
         var needs = new Needs(this, agent.Agent.Id, task.Cost, task.Needs);
         var items = new List<KeyValuePair<string, long>>(path.Length);
+        var entries = new List<BalanceEntry>(path.Length);
         long longest = 0;
         foreach (var entry in path)
             Take(entry, ref needs);
         foreach (var entry in BudgetOf(task.Cost))
             Take(entry, ref needs);
-        return (items.Count == 0 ? null : new Amounts([.. items]), longest);
+        return (items.Count == 0 ? null : new Amounts([.. items]) { Balances = [.. entries] }, longest);
 
         void Take(BalanceEntry entry, ref Needs needs)
         {
@@ -224,6 +224,7 @@ public sealed class AllowanceTable
             {
                 BeginWindow(decision, entry);
                 items.Add(new(entry.Key, limit.Unit == LimitUnit.CooldownMs ? 0 : needs.Of(limit.Unit)));
+                entries.Add(entry);
             }
         }
     }
@@ -256,10 +257,12 @@ public sealed class AllowanceTable
             history.Add(task.Assignee!, task.Needs, used);
 
         var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
-        foreach (var (key, reserved) in charge.Reserved.Items)
+        var entries = new List<BalanceEntry>(charge.Reserved.Count);
+        for (var i = 0; i < charge.Reserved.Count; i++)
         {
             // Deleted since: there is nothing to book on.
-            if (!balances.TryGetValue(key, out var entry) || entry.Limit is not { } limit)
+            var (key, reserved) = charge.Reserved.Items[i];
+            if (EntryAt(charge.Reserved, i) is not { Limit: { } limit } entry)
                 continue;
             var amount = limit.Unit switch
             {
@@ -275,10 +278,14 @@ public sealed class AllowanceTable
                 continue;
             BeginWindow(decision, entry);
             items.Add(new(key, amount));
+            entries.Add(entry);
         }
 
-        return items.Count == 0 ? null : new Amounts([.. items]);
+        return items.Count == 0 ? null : new Amounts([.. items]) { Balances = [.. entries] };
     }
+
+    /// <summary>The balance of an item; null when it is no more.</summary>
+    private BalanceEntry? EntryAt(Amounts amounts, int index) => amounts.Balances?[index] ?? balances.GetValueOrDefault(amounts.Items[index].Key);
 
     private long UsedOf(LimitUnit unit, Estimate used, string? model, long otherwise) => unit switch
     {
@@ -424,11 +431,11 @@ public sealed class AllowanceTable
         {
             if (!balances.TryGetValue(balance.Key, out var entry))
             {
-                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target) { Limit = Find(balance.Limit) });
+                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target, balance.Limit) { Limit = Find(balance.Limit) });
                 ListOf(balance.Limit).Add(entry);
             }
 
-            (entry.Balance, entry.Exists) = (balance, true);
+            (entry.Balance, entry.Exists) = (Figures.Of(balance), true);
             Arm(entry);
         }
     }
@@ -470,27 +477,27 @@ public sealed class AllowanceTable
     {
         if (data is TaskAssigned { Reserved: { } reserved })
         {
-            foreach (var (key, amount) in reserved.Items)
+            for (var i = 0; i < reserved.Count; i++)
             {
-                var entry = GetEntry(key);
-                Change(entry, entry.Balance with { Reserved = Amounts.Add(entry.Balance.Reserved, amount) });
+                var entry = EntryAt(reserved, i) ?? GetEntry(reserved.Items[i].Key);
+                Change(entry, entry.Balance with { Reserved = Amounts.Add(entry.Balance.Reserved, reserved.Items[i].Value) });
             }
         }
         else if (before.Charge is { } charge && after.Charge is null)
         {
-            foreach (var (key, amount) in charge.Reserved.Items)
+            for (var i = 0; i < charge.Reserved.Count; i++)
             {
-                if (balances.TryGetValue(key, out var entry))
-                {
-                    Change(entry, entry.Balance with { Reserved = Math.Max(0, entry.Balance.Reserved - amount) });
+                if (EntryAt(charge.Reserved, i) is not { } entry)
+                    continue;
+                Change(entry, entry.Balance with { Reserved = Math.Max(0, entry.Balance.Reserved - charge.Reserved.Items[i].Value) });
+                if (entry.Limit is null)
+                    DropIfRetired(entry.Key);
+                else
                     Open(entry);
-                }
             }
 
             if (SpentOf(data) is { } spent)
                 Book(spent, at);
-            foreach (var (key, _) in charge.Reserved.Items)
-                DropIfRetired(key);
         }
     }
 
@@ -561,8 +568,7 @@ public sealed class AllowanceTable
     private void AddBudget(Limit limit, bool isNew)
     {
         var task = TaskId.Parse(limit.Target);
-        var entry = new BalanceEntry(limit.Id, limit.Target) { Limit = limit, Exists = isNew };
-        entry.Balance = entry.Balance with { Limit = limit.Id };
+        var entry = new BalanceEntry(limit.Id, limit.Target, limit.Id) { Limit = limit, Exists = isNew };
         balances.Add(limit.Id, entry);
         ListOf(limit.Id).Add(entry);
         if (!budgets.TryGetValue(task, out var list))
@@ -617,10 +623,14 @@ public sealed class AllowanceTable
         touchedLimits.Add(limit.Id);
         foreach (var entry in ListOf(limit.Id))
         {
+            // Of a limit of this id that was deleted, and was for others.
+            if (entry.Key != KeyOf(limit, entry.Target))
+                continue;
             entry.Limit = limit;
+            entry.Target = limit.IsEach ? entry.Target : limit.Target;
             var balance = entry.Balance;
             if (known is not null && known.Window != limit.Window)
-                balance = balance with { WindowStart = 0, WindowEnd = 0, Used = 0, Steps = [] };
+                balance = balance with { WindowStart = 0, WindowEnd = 0, Used = 0, Steps = null };
 
             // What is told is told of this amount.
             if (entry.Exists)
@@ -651,7 +661,7 @@ public sealed class AllowanceTable
             Release(entry);
             Retire(entry);
             if (entry.Exists)
-                Change(entry, new LimitBalance { Key = entry.Key, Limit = id, Target = entry.Target, Reserved = entry.Balance.Reserved });
+                Change(entry, new Figures { Reserved = entry.Balance.Reserved });
             DropIfRetired(entry.Key);
         }
     }
@@ -659,8 +669,7 @@ public sealed class AllowanceTable
     private void Retire(BalanceEntry entry)
     {
         entry.Limit = null;
-        if (entry.Timer is { } timer)
-            state.WallDue.Disarm(timer);
+        Disarm(entry);
     }
 
     private void DropIfRetired(string key)
@@ -668,9 +677,9 @@ public sealed class AllowanceTable
         if (!balances.TryGetValue(key, out var entry) || entry.Limit is not null || entry.Balance.Reserved > 0)
             return;
         balances.Remove(key);
-        ListOf(entry.Balance.Limit).Remove(entry);
-        if (ListOf(entry.Balance.Limit).Count == 0)
-            byLimit.Remove(entry.Balance.Limit);
+        ListOf(entry.LimitId).Remove(entry);
+        if (ListOf(entry.LimitId).Count == 0)
+            byLimit.Remove(entry.LimitId);
         Touch(entry);
     }
 
@@ -696,9 +705,10 @@ public sealed class AllowanceTable
 
     private void Book(Amounts spent, long at)
     {
-        foreach (var (key, amount) in spent.Items)
+        for (var i = 0; i < spent.Count; i++)
         {
-            var entry = GetEntry(key);
+            var amount = spent.Items[i].Value;
+            var entry = EntryAt(spent, i) ?? GetEntry(spent.Items[i].Key);
             var limit = entry.Limit!;
             var balance = entry.Balance;
             if (limit.Unit == LimitUnit.CooldownMs)
@@ -716,11 +726,11 @@ public sealed class AllowanceTable
         }
     }
 
-    private static LimitBalance Roll(LimitBalance balance, Limit limit, long amount, long at)
+    private static Figures Roll(Figures balance, Limit limit, long amount, long at)
     {
         var step = at / limit.Window.StepMs;
         var from = at - limit.Window.RollingMs;
-        var steps = balance.Steps.Where(known => (known.Step + 1) * limit.Window.StepMs > from).ToList();
+        var steps = (balance.Steps ?? []).Where(known => (known.Step + 1) * limit.Window.StepMs > from).ToList();
         var before = steps.Aggregate(0L, (sum, known) => Amounts.Add(sum, known.Used));
         if (steps.Count > 0 && steps[^1].Step >= step)
             steps[^1] = steps[^1] with { Used = Amounts.Add(steps[^1].Used, amount) };
@@ -737,7 +747,7 @@ public sealed class AllowanceTable
         };
     }
 
-    private void Change(BalanceEntry entry, LimitBalance balance)
+    private void Change(BalanceEntry entry, Figures balance)
     {
         entry.Balance = balance;
         entry.Exists = true;
@@ -767,14 +777,13 @@ public sealed class AllowanceTable
                 gone.Add(id);
         }
 
-        dirty.Sort(static (a, b) => string.CompareOrdinal(a.Key, b.Key));
         List<LimitBalance> rows = new(dirty.Count);
         List<string> removed = [];
         foreach (var entry in dirty)
         {
             entry.Dirty = false;
             if (balances.GetValueOrDefault(entry.Key) == entry)
-                rows.Add(entry.Balance);
+                rows.Add(entry.Row);
             else if (!balances.ContainsKey(entry.Key))
                 removed.Add(entry.Key);
         }
@@ -817,6 +826,7 @@ public sealed class AllowanceTable
     /// <summary>Its timer fired.</summary>
     internal void Due(Decision decision, BalanceEntry entry)
     {
+        entry.TimedAt = 0;
         if (entry.Limit is null)
             return;
         BeginWindow(decision, entry);
@@ -847,15 +857,24 @@ public sealed class AllowanceTable
         if (!state.IsLive || entry.Limit is null)
             return;
         var due = entry.Balance.Used > 0 && entry.Limit.Window.IsCalendar ? entry.Balance.WindowEnd : entry.IsWaitedFor ? entry.FreesAt(state.Now) : long.MaxValue;
-        if (due == long.MaxValue)
-        {
-            if (entry.Timer is { IsArmed: true } armed)
-                state.WallDue.Disarm(armed);
-        }
-        else if (entry.Timer is not { IsArmed: true } timer || timer.Due != due)
+        if (due == entry.TimedAt)
+            return;
+        if (due != long.MaxValue)
         {
             state.WallDue.Arm(entry.Timer ??= new BalanceTimer(entry), due);
+            entry.TimedAt = due;
         }
+        else
+        {
+            Disarm(entry);
+        }
+    }
+
+    private void Disarm(BalanceEntry entry)
+    {
+        entry.TimedAt = 0;
+        if (entry.Timer is { } timer)
+            state.WallDue.Disarm(timer);
     }
 
     /// <summary>What a task needs, worked out when a limit asks for it.</summary>

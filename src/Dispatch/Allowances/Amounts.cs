@@ -13,6 +13,9 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
 
     public ReadOnlySpan<KeyValuePair<string, long>> Items => items;
 
+    /// <summary>The balances of <see cref="Items"/>, one by one, as far as who made this knew them; null: to be looked up by key.</summary>
+    internal BalanceEntry[]? Balances { get; init; }
+
     public int Count => items.Length;
 
     /// <summary>The amount on this balance; 0 when there is none.</summary>
@@ -37,6 +40,8 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
     {
         if (others is null || others.Count == 0)
             return this;
+        if (Count == 0)
+            return others;
         var sums = new List<KeyValuePair<string, long>>(items);
         foreach (var (key, amount) in others.items)
         {
@@ -52,7 +57,7 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
 
     /// <summary>These less the others, by key and never below zero.</summary>
     public Amounts Minus(Amounts? others) =>
-        others is null || others.Count == 0 ? this : new Amounts(Array.ConvertAll(items, item => new KeyValuePair<string, long>(item.Key, Math.Max(0, item.Value - others[item.Key]))));
+        others is null || others.Count == 0 ? this : new Amounts(Array.ConvertAll(items, item => new KeyValuePair<string, long>(item.Key, Math.Max(0, item.Value - others[item.Key])))) { Balances = Balances };
 
     public bool Equals(Amounts? other) => other is not null && items.AsSpan().SequenceEqual(other.items);
 

@@ -41,17 +41,43 @@ public sealed record LimitBalance
 /// <param name="Step">Unix milliseconds by the length of a step.</param>
 public readonly record struct RollingStep(long Step, long Used);
 
+/// <summary>The figures of a balance: see <see cref="LimitBalance"/>. A value of its own, for they change with every task.</summary>
+internal readonly record struct Figures(
+    long Used, long Reserved, long WindowStart, long WindowEnd, long CooldownUntil, bool Warned, bool Exceeded, IReadOnlyList<RollingStep>? Steps)
+{
+    public static Figures Of(LimitBalance row) => new(
+        row.Used, row.Reserved, row.WindowStart, row.WindowEnd, row.CooldownUntil, row.Warned, row.Exceeded, row.Steps.Count == 0 ? null : row.Steps);
+}
+
 /// <summary>A balance in memory, and who waits for it.</summary>
-internal sealed class BalanceEntry(string key, string target)
+internal sealed class BalanceEntry(string key, string target, string limitId)
 {
     public string Key { get; } = key;
 
-    public string Target { get; } = target;
+    public string LimitId { get; } = limitId;
+
+    public string Target { get; set; } = target;
 
     /// <summary>Null once the limit was deleted: what is reserved is still given back.</summary>
     public Limit? Limit { get; set; }
 
-    public LimitBalance Balance { get; set; } = new() { Key = key, Limit = "", Target = target };
+    public Figures Balance { get; set; }
+
+    /// <summary>As the store keeps it.</summary>
+    public LimitBalance Row => new()
+    {
+        Key = Key,
+        Limit = LimitId,
+        Target = Target,
+        Used = Balance.Used,
+        Reserved = Balance.Reserved,
+        WindowStart = Balance.WindowStart,
+        WindowEnd = Balance.WindowEnd,
+        Steps = Balance.Steps ?? [],
+        CooldownUntil = Balance.CooldownUntil,
+        Warned = Balance.Warned,
+        Exceeded = Balance.Exceeded,
+    };
 
     /// <summary>True once something was booked or a window began: until then it is only an idea.</summary>
     public bool Exists { get; set; }
@@ -64,6 +90,9 @@ internal sealed class BalanceEntry(string key, string target)
     /// <summary>Listed because there may be room for who waits.</summary>
     public bool Opened { get; set; }
 
+    // Most are waited for by nobody, ever.
+    private SortedSet<WaitingLine>? parked;
+    private LinkedList<Agents.AgentEntry>? waiters;
     private Queue<WaitingLine>? openLines;
     private Queue<Agents.AgentEntry>? openWaiters;
     private long leastRefusedAgain;
@@ -74,14 +103,17 @@ internal sealed class BalanceEntry(string key, string target)
     public long LeastRefused { get; set; } = long.MaxValue;
 
     /// <summary>Lines that nobody may be given from, the most urgent first.</summary>
-    public SortedSet<WaitingLine> Parked { get; } = new(CapabilityColumn.ByPlace);
+    public SortedSet<WaitingLine> Parked => parked ??= new SortedSet<WaitingLine>(CapabilityColumn.ByPlace);
 
     /// <summary>Agents that were refused something, in order of refusal.</summary>
-    public LinkedList<Agents.AgentEntry> Waiters { get; } = [];
+    public LinkedList<Agents.AgentEntry> Waiters => waiters ??= [];
 
     public BalanceTimer? Timer { get; set; }
 
-    public bool IsWaitedFor => Parked.Count > 0 || Waiters.Count > 0;
+    /// <summary>When the timer is due; 0 while it is not armed.</summary>
+    public long TimedAt { get; set; }
+
+    public bool IsWaitedFor => parked is { Count: > 0 } || waiters is { Count: > 0 };
 
     /// <summary>There may be more room than when those who wait were let look.</summary>
     public void OpenAgain() => again = true;
@@ -176,7 +208,7 @@ internal sealed class BalanceEntry(string key, string target)
             return Balance.Used;
         var from = now - limit.Window.RollingMs;
         long used = 0;
-        foreach (var step in Balance.Steps)
+        foreach (var step in Balance.Steps ?? [])
         {
             if ((step.Step + 1) * limit.Window.StepMs > from)
                 used = Amounts.Add(used, step.Used);
@@ -206,7 +238,7 @@ internal sealed class BalanceEntry(string key, string target)
         if (limit.Window.Kind != WindowKind.Rolling)
             return long.MaxValue;
         var from = now - limit.Window.RollingMs;
-        foreach (var step in Balance.Steps)
+        foreach (var step in Balance.Steps ?? [])
         {
             if ((step.Step + 1) * limit.Window.StepMs > from)
                 return ((step.Step + 1) * limit.Window.StepMs) + limit.Window.RollingMs;
