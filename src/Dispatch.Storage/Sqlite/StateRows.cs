@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite.Native;
@@ -35,7 +36,28 @@ internal sealed class StateRows(SqliteConnection connection)
             Responders = LoadAll($"SELECT {QuestionRows.ResponderColumns} FROM responders ORDER BY id", QuestionRows.ReadResponder),
             Limits = LoadAll($"SELECT {AllowanceRows.LimitColumns} FROM limits ORDER BY id", AllowanceRows.ReadLimit),
             Balances = LoadAll($"SELECT {AllowanceRows.BalanceColumns} FROM balances ORDER BY key", AllowanceRows.ReadBalance),
+            Usage = LoadUsage(),
         };
+    }
+
+    private List<UsageSample> LoadUsage()
+    {
+        if (connection.QueryInt64("SELECT 1 FROM limits LIMIT 1") is null)
+            return [];
+
+        // Looked through is what belongs to so many of the newest tasks, whether it says what it used or not.
+        const int Newest = 10_000;
+        var texts = new RowTexts();
+        var found = new List<UsageSample>();
+        using var rows = connection.Prepare(
+            """
+            SELECT a.agent, t.required, t.preferred, t.owner, a.usage FROM (SELECT number, required, preferred, owner FROM tasks ORDER BY number DESC LIMIT ?) t
+              JOIN attempts a ON a.number = t.number WHERE a.usage IS NOT NULL ORDER BY a.ended_at, a.number
+            """);
+        rows.Bind(1, (long)Newest);
+        while (rows.Step())
+            found.Add(new UsageSample(rows.Text(0), texts.GetRequirement(rows.Utf8(1), rows.Utf8(2), rows.Utf8(3)), rows.NullableJson(4)!));
+        return found;
     }
 
     private (long Sequence, long Timestamp, byte[] Hash) LoadEnd()

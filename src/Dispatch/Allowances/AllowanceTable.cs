@@ -440,6 +440,13 @@ public sealed class AllowanceTable
         }
     }
 
+    /// <summary>Takes up experience from before the start.</summary>
+    internal void Remember(IReadOnlyList<UsageSample> samples)
+    {
+        foreach (var sample in samples)
+            history.Add(sample);
+    }
+
     internal void Apply(DispatchEvent happened, AllowanceEvent data)
     {
         var at = happened.Timestamp;

@@ -1,10 +1,15 @@
+using Dispatch.Events;
 using Dispatch.Matching;
 
 namespace Dispatch.Allowances;
 
+/// <summary>What an attempt used.</summary>
+/// <param name="Kind">What its task asks of an agent.</param>
+public sealed record UsageSample(string Agent, Requirement Kind, JsonBytes Usage);
+
 /// <summary>
 /// What tasks of a kind needed from an agent lately: the base of reservations for those that say nothing themselves. A kind is what a task asks of an
-/// agent. It is experience, not state: reservations stand in the events, and after a restart it is gathered anew.
+/// agent. It is experience, not state: what was reserved stands in the events, and after a restart the newest attempts in the store are looked through.
 /// </summary>
 internal sealed class UsageHistory
 {
@@ -30,6 +35,9 @@ internal sealed class UsageHistory
 
     /// <summary>The 95th percentile of each; null when too few are known.</summary>
     public Estimate? P95(string agent, Requirement kind) => samples.TryGetValue((agent, kind), out var sample) ? sample.P95 : null;
+
+    /// <summary>What an attempt that ended used, for who begins with the store.</summary>
+    public void Add(UsageSample sample) => Add(sample.Agent, sample.Kind, Estimate.Read(sample.Usage));
 
     private sealed class Sample
     {

@@ -168,6 +168,9 @@ public sealed record LoadedState(
 
     public IReadOnlyList<LimitBalance> Balances { get; init; } = [];
 
+    /// <summary>What the newest attempts used that said so, oldest first: some thousands, and none while there are no limits.</summary>
+    public IReadOnlyList<UsageSample> Usage { get; init; } = [];
+
     /// <summary>Sequence of the oldest event that is kept; 1 while all are.</summary>
     public long Horizon { get; init; } = 1;
 
