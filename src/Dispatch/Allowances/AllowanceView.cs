@@ -126,7 +126,13 @@ public sealed record AllowanceRefusal(LimitStanding Standing, long Needed, long?
             RefusalKind.Price => $"Limit '{limit.Id}' of {whose} counts money, and the price of model '{model}' is missing: add it under allowances.prices in dispatch.yaml.",
             RefusalKind.Cooldown => $"Limit '{limit.Id}' of {whose}: a cool-down after a failure until {AllowanceWords.Time(standing.CooldownUntil!.Value)}.",
             _ => $"Limit '{limit.Id}' of {whose} has {standing.Remaining} of {limit.Amount} {unit} left ({standing.Used} used, {standing.Reserved} reserved) and {refused.Need} is needed"
-                + (frees is { } at ? $"; it frees at {AllowanceWords.Time(at)}." : "."),
+                + (standing.Reserved, frees) switch
+                {
+                    ( > 0, { } at) => $"; it frees as work in hand ends, and at {AllowanceWords.Time(at)}.",
+                    ( > 0, null) => "; it frees as work in hand ends.",
+                    (_, { } at) => $"; it frees at {AllowanceWords.Time(at)}.",
+                    _ => "; it does not free by itself.",
+                },
         };
         return new AllowanceRefusal(standing, refused.Need, frees, message);
     }
