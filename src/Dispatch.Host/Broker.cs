@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using Dispatch.Host.Allowances;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Bus;
 using Dispatch.Host.Configuration;
@@ -187,6 +188,7 @@ public sealed class Broker : IAsyncDisposable
             var events = new EventEndpoints(feed, Space, clock, stopping.Token);
             events.Map(app);
             new QuestionEndpoints(sequencer, store, desk, events, live, clock, stopping.Token).Map(app);
+            new AllowanceEndpoints(sequencer, store, live).Map(app);
             new AdminEndpoints(sequencer, store, tokens, times, clock).Map(app);
             new PublisherEndpoints(sequencer, new EventIntake(sequencer, store), bus.Source).Map(app);
             new SessionEndpoints(sequencer, sessions, clock).Map(app);

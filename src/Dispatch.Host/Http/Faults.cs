@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Http.Problems;
@@ -219,6 +220,44 @@ internal sealed class Faults
         }
 
         return JsonBytes.From(value);
+    }
+
+    /// <summary>What work is expected to use: any object, in which the names that mean something have whole numbers, and <c>model</c> a text.</summary>
+    public JsonBytes? Estimate(JsonElement value, string field)
+    {
+        var given = Object(value, field);
+        if (given is null)
+            return null;
+        foreach (var member in value.EnumerateObject())
+        {
+            if (Dispatch.Allowances.Estimate.Names.Contains(member.Name, StringComparer.Ordinal))
+                Number(member.Value, $"{field}.{member.Name}", 0, Limit.MaxAmount);
+            else if (member.NameEquals("model"))
+                Text(member.Value, $"{field}.model", TaskLimits.MaxModel);
+        }
+
+        return given;
+    }
+
+    /// <summary>What a task and those below it may use: an object of unit to whole number. An empty one is none.</summary>
+    public Amounts? Budget(JsonElement value, string field)
+    {
+        if (value.ValueKind != JsonValueKind.Object)
+        {
+            Add(field, "must be an object of units and whole numbers", value);
+            return null;
+        }
+
+        var amounts = new List<KeyValuePair<string, long>>();
+        foreach (var member in value.EnumerateObject())
+        {
+            if (AllowanceTable.BudgetUnits.ContainsKey(member.Name))
+                amounts.Add(new(member.Name, Number(member.Value, $"{field}.{member.Name}", 0, Limit.MaxAmount)));
+            else
+                Add($"{field}.{member.Name}", $"is no unit of a budget; known are {string.Join(", ", AllowanceTable.BudgetUnits.Keys)}", member.Value);
+        }
+
+        return amounts.Count == 0 ? null : new Amounts([.. amounts]);
     }
 
     /// <param name="known">What is known here: the nearest one is proposed.</param>

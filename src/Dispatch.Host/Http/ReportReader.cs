@@ -17,11 +17,11 @@ internal sealed class ReportReader
         "progress", static (task, said) => new TaskReport.Progressed(task, said.Attempt, said.Percent, said.Message, said.Data), "percent", "message", "data");
 
     public static readonly ReportReader Completed = new(
-        "completed", static (task, said) => new TaskReport.Completed(task, said.Attempt, said.Result, said.Usage), "result", "usage");
+        "completed", static (task, said) => new TaskReport.Completed(task, said.Attempt, said.Result, said.Usage, said.Model), "result", "usage", "model");
 
     public static readonly ReportReader Failed = new(
-        "failed", static (task, said) => new TaskReport.Failed(task, said.Attempt, said.Error ?? "", said.Retryable, said.RetryAfterMs, said.Usage),
-        "error", "retryable", "retry_after_ms", "usage");
+        "failed", static (task, said) => new TaskReport.Failed(task, said.Attempt, said.Error ?? "", said.Retryable, said.RetryAfterMs, said.Usage, said.Model),
+        "error", "retryable", "retry_after_ms", "usage", "model");
 
     public static readonly ReportReader Released = new("released", static (task, said) => new TaskReport.Released(task, said.Attempt, said.Reason), "reason");
 
@@ -148,6 +148,9 @@ internal sealed class ReportReader
             case "usage":
                 said.Usage = faults.Usage(value, name);
                 break;
+            case "model":
+                said.Model = faults.Text(value, name, TaskLimits.MaxModel);
+                break;
             case "retryable":
                 said.Retryable = faults.Flag(value, name);
                 break;
@@ -167,6 +170,7 @@ internal sealed class ReportReader
         public JsonBytes? Data;
         public JsonBytes? Result;
         public JsonBytes? Usage;
+        public string? Model;
         public bool Retryable;
         public long? RetryAfterMs;
     }

@@ -353,7 +353,7 @@ internal sealed class TaskEndpoints(
         return TaskId.TryParse(text, out var id) ? id : throw NotFound(text);
     }
 
-    private static ProblemException NotFound(string id) => new(new Problem(ErrorCode.TaskNotFound, $"There is no task {Excerpt.Of(id, 64)}."));
+    internal static ProblemException NotFound(string id) => new(new Problem(ErrorCode.TaskNotFound, $"There is no task {Excerpt.Of(id, 64)}."));
 
     private static ProblemException WrongState(TaskId id, TaskState state, string verb) =>
         new(new Problem(ErrorCode.TaskState, $"Task {id} is {TaskWriter.Word(state)} and can't be {verb}."));
@@ -364,6 +364,6 @@ internal sealed class TaskEndpoints(
         return new ProblemException(new Problem(code, $"{field}: {detail}") { Errors = [new FieldFault(field, detail)] });
     }
 
-    private static ProblemException Overrun() =>
+    internal static ProblemException Overrun() =>
         new(new Problem(ErrorCode.Busy, "The task changed faster than it could be read. Try again.") { RetryAfterSeconds = 1 });
 }

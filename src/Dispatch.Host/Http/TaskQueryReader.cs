@@ -10,8 +10,7 @@ namespace Dispatch.Host.Http;
 internal static class TaskQueryReader
 {
     public const int MaxLimit = 1_000;
-
-    private const int DefaultLimit = 100;
+    public const int DefaultLimit = 100;
 
     public static readonly string[] Known = ["status", "requester", "assignee", "scope", "owner", "parent_id", "label", "limit", "cursor"];
 
@@ -42,7 +41,10 @@ internal static class TaskQueryReader
     }
 
     /// <summary>The path and query of the page that follows the entry with this number.</summary>
-    public static string NextPage(HttpRequest request, long lastNumber)
+    public static string NextPage(HttpRequest request, long lastNumber) => NextPage(request, lastNumber.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>The path and query of the page that begins where this cursor says.</summary>
+    public static string NextPage(HttpRequest request, string cursor)
     {
         var query = new QueryBuilder();
         foreach (var (name, values) in request.Query)
@@ -51,7 +53,7 @@ internal static class TaskQueryReader
                 query.Add(name, values.Select(value => value ?? ""));
         }
 
-        query.Add("cursor", lastNumber.ToString(CultureInfo.InvariantCulture));
+        query.Add("cursor", cursor);
         return request.Path + query.ToString();
     }
 

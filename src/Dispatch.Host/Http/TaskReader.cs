@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Text.Json;
+using Dispatch.Allowances;
 using Dispatch.Tasks;
 
 namespace Dispatch.Host.Http;
@@ -9,12 +10,12 @@ internal static class TaskReader
 {
     private static readonly MemberNames Known = new(
         "id", "title", "description", "scope", "required_capabilities", "preferred_capabilities", "labels", "owner", "submitter", "session", "priority",
-        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "requester", "confirm");
+        "context", "timeout_ms", "max_retries", "run_at", "deadline", "depends_on", "parent_id", "idempotency_key", "estimate", "budget", "requester", "confirm");
 
     private static readonly string[] KeptByBroker =
     [
         "status", "assignee", "attempt", "retry_count", "progress", "result", "error", "usage", "created_at", "assigned_at", "started_at", "completed_at",
-        "next_attempt_at", "dead_lettered", "attempts",
+        "next_attempt_at", "dead_lettered", "attempts", "reserved", "max_run_ms",
     ];
 
     /// <summary>One task, or an array of up to <see cref="TaskLimits.MaxBulk"/>.</summary>
@@ -61,6 +62,7 @@ internal static class TaskReader
         string? title = null, description = null, scope = null, owner = null, submitter = null, session = null, key = null;
         string[] required = [], preferred = [];
         Events.JsonBytes? labels = null, context = null, estimate = null;
+        Amounts? budget = null;
         TaskId? id = null, parent = null;
         TaskId[] dependsOn = [];
         byte priority = TaskLimits.DefaultPriority;
@@ -120,7 +122,10 @@ internal static class TaskReader
                     context = faults.Object(value, "context");
                     break;
                 case "estimate":
-                    estimate = faults.Object(value, "estimate");
+                    estimate = faults.Estimate(value, "estimate");
+                    break;
+                case "budget":
+                    budget = faults.Budget(value, "budget");
                     break;
                 case "timeout_ms":
                     timeout = faults.Number(value, "timeout_ms", 1, TaskLimits.MaxTimeoutMs);
@@ -178,6 +183,7 @@ internal static class TaskReader
                 Labels = labels,
                 Context = context is { Length: 2 } ? null : context,
                 Estimate = estimate,
+                Budget = budget,
                 Submitter = submitter,
                 IdempotencyKey = key,
                 Confirm = confirm,
@@ -251,6 +257,12 @@ internal static class TaskReader
             writer.WriteStringValue(task.Parent?.ToString());
             if (spec.Confirm) // only then: the hashes of earlier releases stay
                 writer.WriteBooleanValue(true);
+            foreach (var (unit, amount) in spec.Budget is { } budget ? budget.Items : default)
+            {
+                writer.WriteStringValue(unit);
+                writer.WriteNumberValue(amount);
+            }
+
             writer.WriteEndArray();
         }
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Sequencing;
@@ -40,6 +41,7 @@ internal static class TaskWriter
         Text(json, "session"u8, task.Session);
         Raw(json, "context"u8, spec.Context ?? JsonBytes.EmptyObject);
         Raw(json, "estimate"u8, spec.Estimate);
+        Amounts(json, "budget"u8, spec.Budget);
         if (spec.Confirm)
             json.WriteBoolean("confirm"u8, true);
         Text(json, "assignee"u8, task.Assignee);
@@ -69,6 +71,13 @@ internal static class TaskWriter
             Time(json, "next_attempt_at"u8, task.NextAttemptAt);
         if (task.DeadLettered)
             json.WriteBoolean("dead_lettered"u8, true);
+        if (task.IsHeld)
+        {
+            Amounts(json, "reserved"u8, task.Charge?.Reserved);
+            if (task.MaxRunMs > 0)
+                json.WriteNumber("max_run_ms"u8, task.MaxRunMs);
+        }
+
         Time(json, "lease_expires_at"u8, leaseExpiresAt);
         if (attempts is not null)
             WriteAttempts(json, attempts);
@@ -127,6 +136,7 @@ internal static class TaskWriter
             json.WriteNumber("max_concurrent"u8, agent.Score.MaxConcurrent);
             if (agent.Reason != WaitReason.None)
                 json.WriteString("reason"u8, Word(agent.Reason));
+            Text(json, "limit"u8, agent.Limit);
             json.WriteEndObject();
         }
 
@@ -174,6 +184,17 @@ internal static class TaskWriter
         json.WriteRawValue(value.Span, skipInputValidation: true);
     }
 
+    /// <summary>An object of key to amount.</summary>
+    public static void Amounts(Utf8JsonWriter json, ReadOnlySpan<byte> name, Amounts? amounts)
+    {
+        if (amounts is null)
+            return;
+        json.WriteStartObject(name);
+        foreach (var (key, amount) in amounts.Items)
+            json.WriteNumber(key, amount);
+        json.WriteEndObject();
+    }
+
     private static void WriteScore(Utf8JsonWriter json, MatchScore why)
     {
         json.WriteNumber("score"u8, Math.Round(why.Score, 6));
@@ -209,6 +230,9 @@ internal static class TaskWriter
             Time(json, "ended_at"u8, attempt.EndedAt);
             Text(json, "error"u8, attempt.Error);
             Raw(json, "usage"u8, attempt.Usage);
+            Text(json, "model"u8, attempt.Model);
+            Amounts(json, "reserved"u8, attempt.Reserved);
+            Amounts(json, "spent"u8, attempt.Spent);
             json.WriteEndObject();
         }
 

@@ -109,16 +109,32 @@ public sealed record Limit
 
     public const int DefaultSoftPercent = 80;
 
+    /// <summary>Largest amount: the largest whole number that every reader of JSON keeps exact.</summary>
+    public const long MaxAmount = 9_007_199_254_740_991;
+
+    public const int MaxId = 128;
+
+    /// <summary>Most entries of <see cref="Allow"/> and of <see cref="Deny"/>.</summary>
+    public const int MaxModels = 100;
+
+    /// <summary>Shortest and longest rolling window: a minute and 366 days.</summary>
+    public const long MinRollingMs = 60_000;
+
+    public const long MaxRollingMs = 31_622_400_000;
+
     public bool IsEach => Target == Each;
 
     /// <summary>True for what is used up and comes back with the next window; false for what is only held, and for rules.</summary>
-    public bool IsConsumed => Unit is not (LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.CooldownMs or LimitUnit.Models);
+    public bool IsConsumed => Consumes(Unit);
 
     /// <summary>Used from which the warning is raised.</summary>
     public long SoftAmount => (long)((Int128)Amount * SoftPercent / 100);
 
     /// <summary>True when it refuses every agent alike.</summary>
     internal bool IsForAll => Level is LimitLevel.Swarm or LimitLevel.Task;
+
+    /// <summary>The same of a unit.</summary>
+    public static bool Consumes(LimitUnit unit) => unit is not (LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.CooldownMs or LimitUnit.Models);
 
     internal bool CountsFor(string? model, string? repo) =>
         (Model is null || string.Equals(Model, model, StringComparison.Ordinal)) && (Repo is null || string.Equals(Repo, repo, StringComparison.Ordinal));

@@ -16,6 +16,7 @@ public static class TaskLimits
     public const int MaxRetries = 100;
     public const int DefaultRetries = 3;
     public const int MaxBulk = 1_000;
+    public const int MaxModel = 128;
 
     /// <summary>Thirty days.</summary>
     public const long MaxTimeoutMs = 2_592_000_000;

@@ -43,6 +43,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode ResponderNotFound = new("responder_not_found", 404, "There is no such responder",
         "Take the id from GET /api/v1/responders.");
 
+    public static readonly ErrorCode LimitNotFound = new("limit_not_found", 404, "There is no such limit",
+        "Take the id from GET /api/v1/limits.");
+
     public static readonly ErrorCode NotFound = new("not_found", 404, "There is no such route",
         "Check the path against /openapi/v1.json.");
 
@@ -72,6 +75,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
 
     public static readonly ErrorCode AlreadyAnswered = new("already_answered", 409, "This responder has answered already",
         "The first answer stands. Read the question to see it.");
+
+    public static readonly ErrorCode VersionMismatch = new("version_mismatch", 409, "It was changed since the version that the request names",
+        "Read it again, look whether the change is still wanted, and send it with the version that it has now.");
 
     public static readonly ErrorCode EventsGone = new("events_gone", 410, "The events are no longer kept",
         "Go on from `horizon`, the oldest event that is kept; what was before it is lost to this reader.");
@@ -109,8 +115,8 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     /// <summary>Every code, by status.</summary>
     public static IReadOnlyList<ErrorCode> All { get; } =
     [
-        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, QuestionNotFound, ResponderNotFound, NotFound, MethodNotAllowed, RequestTimeout,
-        TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, SessionExists, QuestionClosed, AlreadyAnswered, EventsGone, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
+        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, QuestionNotFound, ResponderNotFound, LimitNotFound, NotFound, MethodNotAllowed, RequestTimeout,
+        TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, SessionExists, QuestionClosed, AlreadyAnswered, VersionMismatch, EventsGone, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
         UpgradeRequired, TooManyRequests, TooManyQuestions, Internal, StoreUnavailable, Busy, ShuttingDown,
     ];
 
