@@ -371,14 +371,16 @@ public sealed class AllowanceTable
             return null;
         if (used >= limit.Amount)
             return state.Now;
+
+        // Of a rolling window it is the first of its steps that something was used in: once that leaves, as much leaves as comes.
         var since = limit.Window.IsCalendar ? entry.Balance.WindowStart
-            : limit.Window.Kind == WindowKind.Rolling ? state.Now - limit.Window.RollingMs
+            : limit.Window.Kind == WindowKind.Rolling ? Math.Min(entry.FreesAt(state.Now) - limit.Window.RollingMs, state.Now) - limit.Window.StepMs
             : limit.CreatedAt;
         var elapsed = state.Now - since;
         if (elapsed <= 0)
             return null;
         var at = state.Now + ((double)(limit.Amount - used) * elapsed / used);
-        return at >= (resets is { } end && limit.Window.IsCalendar ? end : 253_402_300_799_999d) ? null : (long)at;
+        return at >= (resets ?? 253_402_300_799_999d) ? null : (long)at;
     }
 
     private void Pause(Decision decision, BalanceEntry entry)
