@@ -66,7 +66,7 @@ internal static class LimitHistory
             "deleted" => "no more",
             "reset" when Number(data, "used") is { } used => $"{Amount(used)}{(amount is { } all ? $" of {Amount(all)}" : "")} used in the window before",
             "reset" => "the first window",
-            "warning" => $"{Amount(Number(data, "used") ?? 0)} of {Amount(amount ?? 0)} used, the warning is at {Number(data, "soft_percent")} %{Exhausted(data)}",
+            "warning" => $"{Amount(Number(data, "used") ?? 0)} of {Amount(amount ?? 0)} used, the warning is at {Number(data, "soft_percent")} %{(Number(data, "used") < amount ? Exhausted(data) : "")}",
             "exceeded" when Number(data, "overshoot") is > 0 and var over => $"{Amount(Number(data, "used") ?? 0)} of {Amount(amount ?? 0)} used, {Amount(over)} over",
             "exceeded" => $"{Amount(Number(data, "used") ?? 0)} of {Amount(amount ?? 0)} used, {Amount(Number(data, "reserved") ?? 0)} reserved: it binds",
             _ => EventView.Summary(happened),

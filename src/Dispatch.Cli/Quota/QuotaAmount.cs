@@ -71,7 +71,6 @@ internal static class QuotaAmount
     public static string Show(long amount, string unit) => unit switch
     {
         _ when IsTime(unit) => Number(amount, unit),
-        Money => $"{Number(amount, unit)} of money",
         _ => $"{Number(amount, unit)} {(amount == 1 && unit.EndsWith('s') && unit is not ("tokens_in" or "tokens_out") ? Name(unit)[..^1] : Name(unit))}",
     };
 

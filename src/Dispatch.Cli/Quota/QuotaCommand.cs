@@ -51,11 +51,13 @@ internal static class QuotaCommand
                 return ExitCode.Ok;
             }
 
-            var rows = new List<(string, Limit, LimitStanding?)>();
+            var rows = new List<(string, string, Limit, LimitStanding?)>();
             foreach (var listed in limits)
             {
-                if (await FindAsync(client, listed.Id, run.Stop) is { } known)
-                    rows.Add((known.Id, known, known.Standings?.FirstOrDefault()));
+                if (await FindAsync(client, listed.Id, run.Stop) is not { } known)
+                    continue;
+                var most = known.Standings?.FirstOrDefault();
+                rows.Add((known.Id, LimitWords.Whose(known) + (known.Target == LimitWords.Each && most is not null ? $", most {most.Target}" : ""), known, most));
             }
 
             if (rows.Count > 0)
@@ -228,7 +230,7 @@ internal static class QuotaCommand
             if (standings.Count == 0)
                 run.Screen.Note("Nothing that is limited was used yet.");
             else
-                StandingView.WriteList(run.Screen, [.. standings.Select(standing => (standing.Key, standing.Limit, (LimitStanding?)standing))]);
+                StandingView.WriteList(run.Screen, [.. standings.Select(standing => (standing.Key, LimitWords.Whose(standing), standing.Limit, (LimitStanding?)standing))]);
             return ExitCode.Ok;
         });
     }

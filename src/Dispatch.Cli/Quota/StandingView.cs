@@ -8,8 +8,8 @@ namespace Dispatch.Cli.Quota;
 internal static class StandingView
 {
     /// <summary>A line each, under headings.</summary>
-    /// <param name="rows">Name, and of which it is shown; a limit that nobody has used has no standing.</param>
-    public static void WriteList(Screen screen, IReadOnlyList<(string Name, Limit Limit, LimitStanding? Standing)> rows)
+    /// <param name="rows">Name, whose it is, the limit, and of which standing it is shown; a limit that nobody has used has none.</param>
+    public static void WriteList(Screen screen, IReadOnlyList<(string Name, string Whose, Limit Limit, LimitStanding? Standing)> rows)
     {
         var now = TimeProvider.System.GetUtcNow();
         string[][] cells =
@@ -17,7 +17,7 @@ internal static class StandingView
             .. rows.Select(row => new[]
             {
                 TerminalText.Line(row.Name),
-                TerminalText.Line(LimitWords.Whose(row.Limit) + (row.Limit.Target == LimitWords.Each && row.Standing is { } most ? $", {most.Target} most" : "")),
+                TerminalText.Line(row.Whose),
                 TerminalText.Line(LimitWords.Rule(row.Limit)),
                 row.Standing is { } standing ? ShareBar.Percent(standing) : "",
                 row.Standing is { } next ? LimitWords.Next(next, now) : "",
