@@ -724,18 +724,20 @@ public sealed class AllowanceTable
         var from = at - limit.Window.RollingMs;
         var steps = balance.Steps.Where(known => (known.Step + 1) * limit.Window.StepMs > from).ToList();
         var before = steps.Aggregate(0L, (sum, known) => Amounts.Add(sum, known.Used));
+
+        // It has no end at which to begin anew: once something has come back and it is well below the limit again, the next time is another one.
+        var isAnew = steps.Count < balance.Steps.Count && (Int128)before + balance.Reserved < limit.SoftAmount;
         if (steps.Count > 0 && steps[^1].Step >= step)
             steps[^1] = steps[^1] with { Used = Amounts.Add(steps[^1].Used, amount) };
         else
             steps.Add(new RollingStep(step, amount));
 
-        // It has no end at which to begin anew: once it is well below the limit again, the next time is another one.
         return balance with
         {
             Used = Amounts.Add(before, amount),
             Steps = steps,
-            Warned = balance.Warned && before >= limit.SoftAmount,
-            Exceeded = balance.Exceeded && before >= limit.SoftAmount,
+            Warned = balance.Warned && !isAnew,
+            Exceeded = balance.Exceeded && !isAnew,
         };
     }
 
