@@ -27,6 +27,7 @@ internal sealed class AllowanceEndpoints(Sequencer sequencer, IStore store, Live
         routes.MapPut("/api/v1/limits/{id}", SetAsync);
         routes.MapRead("/api/v1/limits/{id}", GetAsync);
         routes.MapDelete("/api/v1/limits/{id}", DeleteAsync);
+        routes.MapRead("/api/v1/limits/{id}/ledger", LedgerAsync).Takes("target", "limit", "cursor");
         routes.MapRead("/api/v1/spending", SpendingAsync).Takes("unit", "limit");
         routes.MapRead("/api/v1/agents/{id}/allowance", AllowanceAsync);
         routes.MapPost("/api/v1/agents/{id}/allowance/check", CheckAsync);
@@ -85,6 +86,27 @@ internal sealed class AllowanceEndpoints(Sequencer sequencer, IStore store, Live
         if (await sequencer.ExecuteAsync(new DeleteLimit(id) { Caller = http.Caller().Agent, ByAdmin = true }) is not LimitOutcome.Done deleted)
             throw NotFound(id);
         await http.WriteJsonAsync(StatusCodes.Status200OK, deleted.Limit, AllowanceWriter.Write);
+    }
+
+    private async Task LedgerAsync(HttpContext http)
+    {
+        http.DemandAdmin();
+        var id = http.PathId();
+        var query = AllowanceRequest.ReadLedger(http, id);
+        var (limit, _) = await sequencer.ExecuteAsync(new ReadLimit(id, 0) { Caller = http.Caller().Agent }) ?? throw NotFound(id);
+
+        // A limit that is not for each has one target, and what is booked on it does not name it.
+        var isOther = query.Target is not null && !limit.IsEach && !string.Equals(query.Target, limit.Target, StringComparison.Ordinal);
+        if (!limit.IsEach)
+            query = query with { Target = null };
+        var found = isOther ? [] : await store.ListLedgerAsync(query with { Most = query.Most + 1 }, http.RequestAborted);
+        if (found.Count > query.Most)
+        {
+            found = [.. found.Take(query.Most)];
+            http.Response.Headers.Link = $"<{TaskQueryReader.NextPage(http.Request, AllowanceRequest.CursorOf(found[^1].Place))}>; rel=\"next\"";
+        }
+
+        await http.WriteJsonAsync(StatusCodes.Status200OK, found, AllowanceWriter.Write, isLarge: true);
     }
 
     private async Task SpendingAsync(HttpContext http)

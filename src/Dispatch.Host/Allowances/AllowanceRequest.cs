@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Globalization;
 using System.Text.Json;
 using Dispatch.Allowances;
 using Dispatch.Events;
@@ -133,6 +134,38 @@ internal static class AllowanceRequest
             QueryWord<LimitUnit>(request, "unit", AllowanceWord.All<LimitUnit>(), faults));
         faults.ThrowIfAny();
         return query;
+    }
+
+    /// <summary>Which entries of a limit's ledger.</summary>
+    public static LedgerQuery ReadLedger(HttpContext http, string limit)
+    {
+        var request = http.Request;
+        var faults = new Faults();
+        http.RefuseUnknownQuery(faults);
+        var query = new LedgerQuery(
+            limit, TaskQueryReader.Name(request, "target", faults), LedgerCursor(request, faults),
+            (int)QueryValue.Number(request, "limit", 1, TaskQueryReader.MaxLimit, TaskQueryReader.DefaultLimit, faults));
+        faults.ThrowIfAny();
+        return query;
+    }
+
+    /// <summary>Where the page ends, as the next one's cursor.</summary>
+    public static string CursorOf(LedgerPlace place) => string.Create(CultureInfo.InvariantCulture, $"{place.Number}.{place.Attempt}.{place.Item}");
+
+    private static LedgerPlace LedgerCursor(HttpRequest request, Faults faults)
+    {
+        if (request.Query["cursor"] is not { Count: > 0 } text)
+            return LedgerPlace.Start;
+        var parts = text.ToString().Split('.');
+        if (parts.Length == 3 && long.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+            && int.TryParse(parts[1], NumberStyles.None, CultureInfo.InvariantCulture, out var attempt)
+            && int.TryParse(parts[2], NumberStyles.None, CultureInfo.InvariantCulture, out var item))
+        {
+            return new LedgerPlace(number, attempt, item);
+        }
+
+        faults.Add("cursor", "must be taken from a Link header");
+        return LedgerPlace.Start;
     }
 
     /// <summary>How many of the top spenders, and of which unit.</summary>

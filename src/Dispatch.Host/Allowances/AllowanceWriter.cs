@@ -69,6 +69,29 @@ internal static class AllowanceWriter
         json.WriteEndObject();
     }
 
+    public static void Write(Utf8JsonWriter json, IReadOnlyList<LedgerEntry> entries)
+    {
+        json.WriteStartArray();
+        foreach (var entry in entries)
+        {
+            json.WriteStartObject();
+            if (entry.Task is { } task)
+                json.WriteString("task_id"u8, task.Value);
+            if (entry.Attempt is { } attempt)
+                json.WriteNumber("attempt"u8, attempt);
+            json.WriteString("agent"u8, entry.Agent);
+            if (entry.Outcome is { } outcome)
+                json.WriteString("outcome"u8, TaskWriter.Word(outcome));
+            TaskWriter.Time(json, "at"u8, entry.At);
+            json.WriteString("key"u8, entry.Key);
+            json.WriteNumber("reserved"u8, entry.Reserved);
+            json.WriteNumber("spent"u8, entry.Spent);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
     private static void WriteMembers(Utf8JsonWriter json, Limit limit)
     {
         json.WriteString("id"u8, limit.Id);

@@ -16,6 +16,8 @@ internal static class TaskWriter
 
     public static string Word(TaskState state) => States[(int)state];
 
+    public static string Word(AttemptOutcome outcome) => Outcomes[(int)outcome];
+
     public static string Word(WaitReason reason) => Reasons[(int)reason];
 
     public static void Write(Utf8JsonWriter json, StoredTask stored) => Write(json, stored.Task, stored.Spec, stored.Result, null, 0);
@@ -224,7 +226,7 @@ internal static class TaskWriter
             json.WriteStartObject();
             json.WriteNumber("attempt"u8, attempt.Attempt);
             json.WriteString("agent"u8, attempt.Agent);
-            json.WriteString("outcome"u8, Outcomes[(int)attempt.Outcome]);
+            json.WriteString("outcome"u8, Word(attempt.Outcome));
             Time(json, "assigned_at"u8, attempt.AssignedAt);
             Time(json, "started_at"u8, attempt.StartedAt);
             Time(json, "ended_at"u8, attempt.EndedAt);

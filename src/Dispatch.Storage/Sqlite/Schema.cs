@@ -362,6 +362,28 @@ internal static class Schema
         ALTER TABLE attempts ADD COLUMN model TEXT;
         ALTER TABLE attempts ADD COLUMN reserved TEXT;        -- JSON objects of balance to amount
         ALTER TABLE attempts ADD COLUMN spent TEXT;
+
+        -- For a person: what was reserved and spent, by balance. What is spent is in it once, also when it was reported on the way.
+        CREATE VIEW ledger AS
+        SELECT t.id AS task_id, a.attempt, a.agent, a.outcome, datetime(a.ended_at / 1000, 'unixepoch') AS at, k.key AS balance,
+               coalesce((SELECT value FROM json_each(a.reserved) r WHERE r.key = k.key), 0) AS reserved,
+               coalesce((SELECT value FROM json_each(a.spent) s WHERE s.key = k.key), 0) AS spent
+          FROM attempts a
+          JOIN tasks t ON t.number = a.number
+          JOIN json_each(json_patch(coalesce(a.reserved, '{}'), coalesce(a.spent, '{}'))) k
+        UNION ALL
+        SELECT t.id, t.attempt, t.assignee, NULL, datetime(t.assigned_at / 1000, 'unixepoch'), k.key,
+               coalesce((SELECT value FROM json_each(t.charge, '$.reserved') r WHERE r.key = k.key), 0),
+               coalesce((SELECT value FROM json_each(t.charge, '$.reported') s WHERE s.key = k.key), 0)
+          FROM tasks t
+          JOIN json_each(json_patch(json_extract(t.charge, '$.reserved'), coalesce(json_extract(t.charge, '$.reported'), '{}'))) k
+         WHERE t.charge IS NOT NULL
+        UNION ALL
+        SELECT json_extract(e.data, '$.task'), json_extract(e.data, '$.attempt'), e.subject, NULL, datetime(e.timestamp / 1000, 'unixepoch'), k.key, 0, k.value
+          FROM usage_reports u
+          JOIN events e ON e.sequence = u.sequence
+          JOIN json_each(e.data, '$.spent') k
+         WHERE json_extract(e.data, '$.in_hand') IS NULL;
         """;
 
     private static void FillChain(SqliteConnection connection)

@@ -217,6 +217,36 @@ internal sealed class SqliteReader : IDisposable
         return new UsageFacts(asOf, known, task is { } wanted ? FindTask(wanted) : null);
     }
 
+    internal IReadOnlyList<LedgerEntry> ListLedger(LedgerQuery query)
+    {
+        var found = new List<LedgerEntry>();
+        var last = query.After;
+
+        var rows = Listing(LedgerRows.Ended);
+        rows.Bind(1, last.Number);
+        rows.Bind(2, (long)last.Attempt);
+        Take(rows, row => query.Of(AttemptRows.Read(row), LedgerRows.ReadTask(row)));
+
+        rows = Listing(LedgerRows.InHand);
+        rows.Bind(1, last.Number);
+        Take(rows, row => query.Of(tasks.Read(row)));
+
+        rows = Listing(LedgerRows.Reported);
+        rows.Bind(1, log.Horizon());
+        rows.Bind(2, last.Number);
+        Take(rows, row => query.Of(events.Read(row)));
+        return query.Page(found);
+
+        // Each source is in the order of the page: of none is more needed than the page holds.
+        void Take(SqliteStatement rows, Func<SqliteStatement, IEnumerable<LedgerEntry>> entries)
+        {
+            var before = found.Count;
+            while (found.Count - before < query.Most && rows.Step())
+                found.AddRange(entries(rows));
+            rows.Reset();
+        }
+    }
+
     internal PublishedFacts FindPublished(string publisher, IReadOnlyList<string> ids)
     {
         lastSequence.Step();

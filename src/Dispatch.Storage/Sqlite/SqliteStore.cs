@@ -126,6 +126,9 @@ public sealed class SqliteStore : IStore
     public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) =>
         readers.ReadAsync((reporter, id, task), static (reader, wanted) => reader.FindUsage(wanted.reporter, wanted.id, wanted.task), cancel);
 
+    public Task<IReadOnlyList<LedgerEntry>> ListLedgerAsync(LedgerQuery query, CancellationToken cancel) =>
+        readers.ReadAsync(query, static (reader, query) => reader.ListLedger(query), cancel);
+
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) =>
         readers.ReadAsync((publisher, ids), static (reader, wanted) => reader.FindPublished(wanted.publisher, wanted.ids), cancel);
 

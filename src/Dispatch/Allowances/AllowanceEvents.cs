@@ -68,8 +68,9 @@ public sealed record AllowanceExceeded(LimitUnit Unit, long Amount, long Used, l
 /// <param name="Attempt">The attempt it was for: what it had reserved is used first.</param>
 /// <param name="Usage">What was used, by name.</param>
 /// <param name="Spent">What was booked, by balance.</param>
+/// <param name="InHand">True when the attempt was in hand and had something reserved: what it spent counts this too. Absent otherwise.</param>
 public sealed record AllowanceCommitted(
-    string Id, string Reporter, string BodyHash, TaskId? Task, int? Attempt, string? Model, JsonBytes Usage, Amounts Spent) : AllowanceEvent(Is)
+    string Id, string Reporter, string BodyHash, TaskId? Task, int? Attempt, string? Model, JsonBytes Usage, Amounts Spent, bool? InHand = null) : AllowanceEvent(Is)
 {
     public static readonly EventKind Is = new("allowance.committed", "allowances", AllowanceEventJson.Default.AllowanceCommitted);
 }

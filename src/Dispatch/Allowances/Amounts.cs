@@ -15,6 +15,8 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
 
     public int Count => items.Length;
 
+    public IEnumerable<string> Keys => items.Select(item => item.Key);
+
     /// <summary>The amount on this balance; 0 when there is none.</summary>
     public long this[string key]
     {

@@ -63,7 +63,7 @@ public sealed record ReportUsage(string Id, string Agent, TaskId? Task, int? Att
 
         var cost = task?.Cost ?? (Repo is null && Model is null ? null : new TaskCost(Model, Repo, default, Estimate.None));
         var spent = state.Allowances.Book(decision, state.Allowances.PathOf(Agent), cost, Estimate.Read(Usage), Model);
-        var happened = decision.Raise(Agent, null, 0, new AllowanceCommitted(Id, reporter, hash, Task, task?.Attempt, Model, Usage, spent));
+        var happened = decision.Raise(Agent, null, 0, new AllowanceCommitted(Id, reporter, hash, Task, task?.Attempt, Model, Usage, spent, task?.Charge is null ? null : true));
         state.Allowances.Tell(decision);
         return new UsageOutcome.Taken(happened.Sequence, true, spent);
     }

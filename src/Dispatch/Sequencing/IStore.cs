@@ -76,6 +76,9 @@ public interface IStore : IAsyncDisposable
     /// <summary>Whether the reporter has used this id in an event that is kept, and the task that the report names.</summary>
     Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel);
 
+    /// <summary>A page of what was reserved and spent on a limit; see <see cref="LedgerPlace"/> for the order. What belongs to tasks and events that are no longer kept is not there.</summary>
+    Task<IReadOnlyList<LedgerEntry>> ListLedgerAsync(LedgerQuery query, CancellationToken cancel);
+
     /// <summary>Which of these ids the publisher has used, in events that are kept.</summary>
     Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel);
 

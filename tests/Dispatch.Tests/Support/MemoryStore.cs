@@ -238,6 +238,11 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) => Task.FromResult(Usage(reporter, id, task));
 
+    public Task<IReadOnlyList<LedgerEntry>> ListLedgerAsync(LedgerQuery query, CancellationToken cancel) => Task.FromResult(query.Page(
+        attempts.Values.SelectMany(ended => query.Of(ended, tasks[ended.TaskNumber].Task.Id))
+            .Concat(tasks.Values.SelectMany(stored => query.Of(stored.Task)))
+            .Concat(events.Where(happened => happened.Sequence >= horizon).SelectMany(query.Of))));
+
     public IAsyncEnumerable<UsageRow> UsageAsync(CancellationToken cancel) => usage.Values.Where(row => row.Sequence >= horizon).OrderBy(row => row.Sequence).ToAsyncEnumerable();
 
     public PublishedFacts Published(string publisher, IEnumerable<string> ids) => new(

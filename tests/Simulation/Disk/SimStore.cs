@@ -161,6 +161,13 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
         () => new UsageFacts(
             Disk.Sequence, Disk.Usage.TryGetValue((reporter, id), out var row) && row.Sequence >= Disk.Horizon ? row : null, task is { } wanted ? Disk.Find(wanted) : null), cancel);
 
+    public Task<IReadOnlyList<LedgerEntry>> ListLedgerAsync(LedgerQuery query, CancellationToken cancel) => ReadAsync(
+        () => query.Page(
+            Disk.Attempts.SelectMany(pair => pair.Value.SelectMany(ended => query.Of(ended, Disk.Tasks[pair.Key].Task.Id)))
+                .Concat(Disk.Tasks.Values.SelectMany(stored => query.Of(stored.Task)))
+                .Concat(Disk.Events.Where(happened => happened.Sequence >= Disk.Horizon).SelectMany(query.Of))),
+        cancel);
+
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => ReadAsync(
         () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.TryGetValue((publisher, id), out var row) && row.Sequence >= Disk.Horizon).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);
 
