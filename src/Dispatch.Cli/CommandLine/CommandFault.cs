@@ -57,6 +57,8 @@ internal sealed record CommandFault(int ExitCode, string Code, string Message, s
         "task_not_found" => "See which tasks there are with: dispatch task list",
         "agent_not_found" => "See which agents there are with: dispatch agent list",
         "token_not_found" => "See which tokens there are with: dispatch token list",
+        "limit_not_found" => "See which limits there are with: dispatch quota list",
+        "version_mismatch" => "Look at it as it is now with: dispatch quota show ID",
         "task_state" => "See where the task stands with: dispatch task show ID",
         "idempotency_mismatch" => "This key was used for another task before. Use a new key, or send the same task again.",
         "task_exists" => "This id is taken by another task. Leave the id out and the broker makes one.",

@@ -24,6 +24,7 @@ internal static class DispatchCommandLine
         ("question", Questions.QuestionCommand.Create),
         ("responder", Questions.ResponderCommand.Create),
         ("webhook", Webhooks.WebhookCommand.Create),
+        ("quota", Quota.QuotaCommand.Create),
         ("config", Operations.ConfigCommand.Create),
         ("doctor", Doctor.DoctorCommand.Create),
         ("demo", Demo.DemoCommand.Create),

@@ -1,5 +1,8 @@
 using System.CommandLine;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Dispatch.Cli.CommandLine;
+using Dispatch.Cli.Quota;
 using Dispatch.Client;
 
 namespace Dispatch.Cli.Tasks;
@@ -25,6 +28,8 @@ internal sealed class SubmitCommand
     private readonly Option<string[]> dependsOn = new("--depends-on") { Description = "Id of a task that must complete first; may repeat", HelpName = "ID" };
     private readonly Option<string?> parent = new("--parent") { Description = "Id of the task this one is part of", HelpName = "ID" };
     private readonly Option<string?> key = new("--idempotency-key") { Description = "The same key again is the same task, not another one", HelpName = "KEY" };
+    private readonly Option<string[]> estimate = new("--estimate") { Description = "What it is expected to use, as in tokens_in=8000, money=0.50 or model=NAME; may repeat", HelpName = "NAME=N" };
+    private readonly Option<string[]> budget = new("--budget") { Description = "What it and all tasks below it may use, as in tokens=100000 or money=5; may repeat", HelpName = "NAME=N" };
     private readonly Option<bool> confirm = new("--confirm") { Description = "Not before somebody has confirmed it: see dispatch question" };
     private readonly Option<bool> wait = new("--wait") { Description = "Wait for the end; exit 1 when it is not completed" };
     private readonly Option<string?> file = new("--file", "-f") { Description = "Submit every line of FILE, each a task as JSON; - reads standard input", HelpName = "FILE" };
@@ -42,7 +47,7 @@ internal sealed class SubmitCommand
         Option[] single =
         [
             title, description, scope, require, prefer, labels, owner, priority, context, timeout, maxRetries,
-            runAt, delay, deadline, dependsOn, parent, key, confirm,
+            runAt, delay, deadline, dependsOn, parent, key, estimate, budget, confirm,
         ];
         var command = new DispatchCommand("submit", "Submit a task, or a file of tasks")
         {
@@ -52,6 +57,7 @@ internal sealed class SubmitCommand
                 "dispatch submit 'Summarise the incident' --require summarise --priority high --wait",
                 "dispatch submit 'Resize' --scope images --context '{\"path\":\"in.png\"}' --timeout 30s --max-retries 1",
                 "dispatch submit 'Nightly report' --delay 2h --context @report.json --label team=ops",
+                "dispatch submit 'Port the parser' --budget tokens=400000 --budget money=5 --estimate tokens_in=20000 --estimate model=large-1",
                 "dispatch submit -f tasks.jsonl --key-prefix import-7     # safe to repeat",
                 "generate-tasks | dispatch submit -f - --json",
             ],
@@ -114,6 +120,7 @@ internal sealed class SubmitCommand
     private async Task<NewTask> ReadAsync(Invocation run)
     {
         int? urgency = run.Get(priority) is { } text && TaskPriority.TryParse(text, out var number) ? number : null;
+        var limits = QuotaAmount.ReadPairs(run.Get(budget), "--budget");
         return new NewTask
         {
             Title = run.Get(title) ?? run.Get(words),
@@ -133,7 +140,26 @@ internal sealed class SubmitCommand
             ParentId = run.Get(parent),
             IdempotencyKey = run.Get(key),
             Confirm = run.Get(confirm) ? true : null,
+            Estimate = Estimate(run.Get(estimate)),
+            Other = limits.Count == 0 ? null : new Dictionary<string, JsonElement>(StringComparer.Ordinal) { ["budget"] = Members(limits) },
         };
+    }
+
+    private static JsonElement Members(Dictionary<string, long> amounts) =>
+        JsonElement.Parse(new JsonObject(amounts.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))).ToJsonString());
+
+    // A model is a name and no amount.
+    private static JsonElement? Estimate(string[]? given)
+    {
+        const string Model = "model=";
+        if (given is not { Length: > 0 })
+            return null;
+        var members = new JsonObject();
+        foreach (var (name, amount) in QuotaAmount.ReadPairs(given.Where(pair => !pair.StartsWith(Model, StringComparison.Ordinal)), "--estimate"))
+            members[name] = amount;
+        if (given.LastOrDefault(pair => pair.StartsWith(Model, StringComparison.Ordinal)) is { } model)
+            members["model"] = model[Model.Length..];
+        return JsonElement.Parse(members.ToJsonString());
     }
 
     private async Task<int> SubmitFileAsync(Invocation run, string path)

@@ -48,6 +48,16 @@ namespace Dispatch.Client;
 [JsonSerializable(typeof(Responder))]
 [JsonSerializable(typeof(IReadOnlyList<Responder>))]
 [JsonSerializable(typeof(ResponderBody))]
+[JsonSerializable(typeof(NewLimit))]
+[JsonSerializable(typeof(Limit))]
+[JsonSerializable(typeof(IReadOnlyList<Limit>))]
+[JsonSerializable(typeof(IReadOnlyList<LimitStanding>))]
+[JsonSerializable(typeof(AgentAllowance))]
+[JsonSerializable(typeof(AllowanceCheck))]
+[JsonSerializable(typeof(AllowanceAnswer))]
+[JsonSerializable(typeof(UsageReport))]
+[JsonSerializable(typeof(UsageReceipt))]
+[JsonSerializable(typeof(IReadOnlyList<LedgerEntry>))]
 [JsonSerializable(typeof(Problem))]
 internal sealed partial class WireJson : JsonSerializerContext;
 

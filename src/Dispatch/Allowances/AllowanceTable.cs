@@ -378,14 +378,16 @@ public sealed class AllowanceTable
             return null;
         if (used >= limit.Amount)
             return state.Now;
+
+        // Of a rolling window it is the first of its steps that something was used in: once that leaves, as much leaves as comes.
         var since = limit.Window.IsCalendar ? entry.Balance.WindowStart
-            : limit.Window.Kind == WindowKind.Rolling ? state.Now - limit.Window.RollingMs
+            : limit.Window.Kind == WindowKind.Rolling ? Math.Min(entry.FreesAt(state.Now) - limit.Window.RollingMs, state.Now) - limit.Window.StepMs
             : limit.CreatedAt;
         var elapsed = state.Now - since;
         if (elapsed <= 0)
             return null;
         var at = state.Now + ((double)(limit.Amount - used) * elapsed / used);
-        return at >= (resets is { } end && limit.Window.IsCalendar ? end : 253_402_300_799_999d) ? null : (long)at;
+        return at >= (resets ?? 253_402_300_799_999d) ? null : (long)at;
     }
 
     private void Pause(Decision decision, BalanceEntry entry)
@@ -739,18 +741,20 @@ public sealed class AllowanceTable
         var from = at - limit.Window.RollingMs;
         var steps = (balance.Steps ?? []).Where(known => (known.Step + 1) * limit.Window.StepMs > from).ToList();
         var before = steps.Aggregate(0L, (sum, known) => Amounts.Add(sum, known.Used));
+
+        // It has no end at which to begin anew: once something has come back and it is well below the limit again, the next time is another one.
+        var isAnew = steps.Count < balance.Steps.Count && (Int128)before + balance.Reserved < limit.SoftAmount;
         if (steps.Count > 0 && steps[^1].Step >= step)
             steps[^1] = steps[^1] with { Used = Amounts.Add(steps[^1].Used, amount) };
         else
             steps.Add(new RollingStep(step, amount));
 
-        // It has no end at which to begin anew: once it is well below the limit again, the next time is another one.
         return balance with
         {
             Used = Amounts.Add(before, amount),
             Steps = steps,
-            Warned = balance.Warned && before >= limit.SoftAmount,
-            Exceeded = balance.Exceeded && before >= limit.SoftAmount,
+            Warned = balance.Warned && !isAnew,
+            Exceeded = balance.Exceeded && !isAnew,
         };
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Dispatch.Events;
@@ -125,7 +126,7 @@ public sealed record AllowanceRefusal(LimitStanding Standing, long Needed, long?
             RefusalKind.Price when model is null => $"Limit '{limit.Id}' of {whose} counts money, and the task names no model and no money: give estimate.model or estimate.money, or set allowances.default_model.",
             RefusalKind.Price => $"Limit '{limit.Id}' of {whose} counts money, and the price of model '{model}' is missing: add it under allowances.prices in dispatch.yaml.",
             RefusalKind.Cooldown => $"Limit '{limit.Id}' of {whose}: a cool-down after a failure until {AllowanceWords.Time(standing.CooldownUntil!.Value)}.",
-            _ => $"Limit '{limit.Id}' of {whose} has {standing.Remaining} of {limit.Amount} {unit} left ({standing.Used} used, {standing.Reserved} reserved) and {refused.Need} is needed"
+            _ => $"Limit '{limit.Id}' of {whose} has {Amount(standing.Remaining)} of {Amount(limit.Amount)} {unit} left ({Amount(standing.Used)} used, {Amount(standing.Reserved)} reserved) and {Amount(refused.Need)} is needed"
                 + (standing.Reserved, frees) switch
                 {
                     ( > 0, { } at) => $"; it frees as work in hand ends, and at {AllowanceWords.Time(at)}.",
@@ -135,6 +136,8 @@ public sealed record AllowanceRefusal(LimitStanding Standing, long Needed, long?
                 },
         };
         return new AllowanceRefusal(standing, refused.Need, frees, message);
+
+        string Amount(long amount) => AllowanceWords.Of(amount, limit.Unit);
     }
 }
 
@@ -161,6 +164,11 @@ public sealed record CheckAllowance(string Agent, TaskCost? Cost) : Command<Allo
 public static class AllowanceWords
 {
     public static string Of(LimitUnit unit) => JsonNamingPolicy.SnakeCaseLower.ConvertName(unit.ToString()).Replace('_', ' ');
+
+    /// <summary>An amount; money as people write it, with all its digits but trailing zeros.</summary>
+    public static string Of(long amount, LimitUnit unit) => unit == LimitUnit.Money
+        ? (amount / 1_000_000m).ToString("0.00####", CultureInfo.InvariantCulture)
+        : amount.ToString(CultureInfo.InvariantCulture);
 
     internal static string Time(long ms) => DateTimeOffset.FromUnixTimeMilliseconds(ms).UtcDateTime.ToString("yyyy-MM-ddTHH:mm:ss.fffZ");
 }

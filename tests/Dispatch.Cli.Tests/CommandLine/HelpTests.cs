@@ -62,6 +62,17 @@ public sealed class HelpTests
         webhook rotate
         webhook enable
         webhook deliveries
+        quota
+        quota list
+        quota set
+        quota show
+        quota delete
+        quota explain
+        quota check
+        quota top
+        quota history
+        quota ledger
+        quota report
         config
         config show
         config check
