@@ -191,7 +191,7 @@ public sealed class AllowanceTable
                 var need = needs.Of(limit.Unit);
                 // What is used up gives nothing, also not to what says that it needs nothing.
                 var room = entry.RoomAt(state.Now);
-                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need)) : null;
+                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), Math.Max(1, needs.LeastOf(limit.Unit, need))) : null;
         }
     }
 
@@ -253,9 +253,7 @@ public sealed class AllowanceTable
     {
         var used = Estimate.Read(usage);
         model ??= task.Cost?.Model ?? Options.DefaultModel;
-        if (usage is not null)
-            history.Add(task.Assignee!, task.Needs, used);
-
+        var needsLess = usage is not null && history.Add(task.Assignee!, task.Needs, used);
         var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
         var entries = new List<BalanceEntry>(charge.Reserved.Count);
         for (var i = 0; i < charge.Reserved.Count; i++)
@@ -264,6 +262,8 @@ public sealed class AllowanceTable
             var (key, reserved) = charge.Reserved.Items[i];
             if (EntryAt(charge.Reserved, i) is not { Limit: { } limit } entry)
                 continue;
+            if (needsLess)
+                entry.Doubt();
             var amount = limit.Unit switch
             {
                 LimitUnit.Jobs => 1,
@@ -795,7 +795,7 @@ public sealed class AllowanceTable
             entry.Dirty = false;
             if (balances.GetValueOrDefault(entry.Key) == entry)
                 rows.Add(entry.Row);
-            else if (!balances.ContainsKey(entry.Key))
+            else if (!balances.TryGetValue(entry.Key, out var follower) || !follower.Exists)
                 removed.Add(entry.Key);
         }
 
@@ -809,9 +809,12 @@ public sealed class AllowanceTable
     // ---- who waits ------------------------------------------------------------------------------------------------------
 
     /// <summary>An agent was refused: it looks again when there is room.</summary>
-    internal void Wait(BalanceEntry entry, AgentEntry agent, long need)
+    /// <param name="isOut">It looks at nothing else until then: what it could have with less room is not known.</param>
+    internal void Wait(BalanceEntry entry, AgentEntry agent, long need, bool isOut)
     {
         entry.Refuse(need);
+        if (isOut)
+            entry.Doubt();
         if (agent.WaitsFor.Add(entry))
             entry.Waiters.AddLast(agent);
         Arm(entry);
@@ -914,6 +917,22 @@ public sealed class AllowanceTable
             _ => 0,
         };
 
+        /// <summary>What no agent needs less of.</summary>
+        public readonly long LeastOf(LimitUnit unit, long need)
+        {
+            if (!looked || kind is null || table.history.Least(kind) is not { } least)
+                return need;
+            var options = table.Options;
+            var lowest = new Needs(table, agent, Cost, kind)
+            {
+                looked = true,
+                known = new Estimate(
+                    Math.Min(least.TokensIn!.Value, options.DefaultTokensIn), Math.Min(least.TokensOut!.Value, options.DefaultTokensOut),
+                    Requests: Math.Min(least.Requests!.Value, 1)),
+            };
+            return Math.Min(need, lowest.Of(unit));
+        }
+
         private long In => Cost?.Estimate.TokensIn ?? Cost?.Estimate.Tokens ?? History?.TokensIn ?? table.Options.DefaultTokensIn;
 
         private long Out => Cost?.Estimate.TokensOut ?? Cost?.Estimate.Tokens ?? History?.TokensOut ?? table.Options.DefaultTokensOut;
@@ -943,7 +962,8 @@ internal enum RefusalKind
 }
 
 /// <param name="Need">How much room is needed.</param>
-internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need);
+/// <param name="LeastNeed">How much at least, whichever agent took it: they may be expected to need different amounts.</param>
+internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need, long LeastNeed = 0);
 
 /// <summary>A usage report that was taken: a repeat by the same reporter changes nothing.</summary>
 public sealed record UsageRow(string Reporter, string Id, string Hash, long Sequence);

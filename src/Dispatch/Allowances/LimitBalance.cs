@@ -98,6 +98,9 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     private long leastRefusedAgain;
     private bool again;
     private bool forced;
+    private bool doubtful;
+    private bool doubtfulAgain;
+    private int rounds;
 
     /// <summary>Least that somebody who waits was refused.</summary>
     public long LeastRefused { get; set; } = long.MaxValue;
@@ -119,7 +122,16 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     public void OpenAgain() => again = true;
 
     /// <summary>Whoever waits may look, whatever room there is: it may not be this that they wait for any more.</summary>
-    public void Force() => forced = true;
+    public void Force()
+    {
+        // Also those who have looked since the opening began.
+        forced = true;
+        openLines = null;
+        openWaiters = null;
+    }
+
+    /// <summary>Somebody who waits may do with less than was refused: whenever there is room they look, few at a time.</summary>
+    public void Doubt() => doubtful = doubtfulAgain = true;
 
     /// <summary>Those who wait now are let look, each once.</summary>
     public void BeginOpening()
@@ -129,7 +141,9 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
         openLines = new Queue<WaitingLine>(Parked);
         openWaiters = new Queue<Agents.AgentEntry>(Waiters);
         leastRefusedAgain = long.MaxValue;
+        doubtfulAgain = false;
         again = false;
+        rounds = 0;
     }
 
     /// <summary>The next line that was parked, or null.</summary>
@@ -164,9 +178,13 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     {
         var all = openLines!.Count == 0 && openWaiters!.Count == 0;
         if (!all && TurnsAt(now) > 0)
+        {
+            rounds++;
             return false;
+        }
+
         if (all)
-            LeastRefused = leastRefusedAgain;
+            (LeastRefused, doubtful) = (leastRefusedAgain, doubtfulAgain);
         openLines = null;
         openWaiters = null;
         forced = false;
@@ -194,7 +212,10 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
         if (limit.Unit is LimitUnit.Models or LimitUnit.JobMs)
             return int.MaxValue;
         var room = RoomAt(now);
-        return room <= 0 || room < LeastRefused ? 0 : (int)Math.Min(int.MaxValue, room / Math.Max(1, LeastRefused));
+        if (room <= 0)
+            return 0;
+        var sure = (int)Math.Min(int.MaxValue, room / Math.Max(1, LeastRefused));
+        return doubtful ? Math.Max(sure, 1 << Math.Min(rounds, 20)) : sure;
     }
 
     /// <summary>What counts as used now.</summary>

@@ -43,7 +43,7 @@ public sealed record LimitWindow(WindowKind Kind, string? TimeZone = null, int R
     /// <summary>The calendar window that a time lies in, in Unix milliseconds: from its start until just before its end.</summary>
     /// <remarks>
     /// A reset hour that daylight saving skips is taken at the first moment after the gap; one that it repeats, at its first occurrence.
-    /// So a day may have 23 or 25 hours, and no time lies in two windows or none.
+    /// So a day may have 23 or 25 hours, and no time lies in two windows or none. An hour is one of the zone's clock, and ends early where that is moved by a part of one.
     /// </remarks>
     /// <exception cref="InvalidOperationException">Not a calendar window.</exception>
     /// <exception cref="TimeZoneNotFoundException">The machine does not know the time zone.</exception>
@@ -51,13 +51,7 @@ public sealed record LimitWindow(WindowKind Kind, string? TimeZone = null, int R
     {
         var zone = TimeZone is null ? TimeZoneInfo.Utc : TimeZoneInfo.FindSystemTimeZoneById(TimeZone);
         if (Kind == WindowKind.Hour)
-        {
-            // Whole hours of the zone: some are half an hour off UTC.
-            const long Hour = 3_600_000;
-            var offset = (long)zone.GetUtcOffset(DateTimeOffset.FromUnixTimeMilliseconds(at)).TotalMilliseconds % Hour;
-            var start = ((at + offset) / Hour * Hour) - offset;
-            return (start, start + Hour);
-        }
+            return HourAround(at, zone);
 
         var local = TimeZoneInfo.ConvertTime(DateTimeOffset.FromUnixTimeMilliseconds(at), zone).DateTime;
         var day = Kind switch
@@ -89,18 +83,56 @@ public sealed record LimitWindow(WindowKind Kind, string? TimeZone = null, int R
 
     private DateTime MonthDay(int year, int month) => new(year, month, Math.Min(ResetDay, DateTime.DaysInMonth(year, month)));
 
+    // Whole hours of the zone: some are half an hour off UTC.
+    private static (long Start, long End) HourAround(long at, TimeZoneInfo zone)
+    {
+        const long Hour = 3_600_000;
+        var past = PastTheHour(at);
+        var start = at - ((at + past) % Hour);
+        var end = start + Hour;
+        if (PastTheHour(start) != past)
+            start = FirstBetween(start, at, time => PastTheHour(time) == past);
+        if (PastTheHour(end - 1) != past)
+            end = FirstBetween(at, end - 1, time => PastTheHour(time) != past);
+        return (start, end);
+
+        long PastTheHour(long time) => (OffsetAt(time, zone) + (24 * Hour)) % Hour;
+    }
+
+    /// <summary>The first moment at which the zone's clock shows the reset hour of this day or something later.</summary>
+    /// <remarks>Asked of the way from UTC to the clock only: that back is not sure where a zone skipped a day or changed its standard time.</remarks>
     private long Instant(DateTime day, TimeZoneInfo zone)
     {
-        var local = day.AddHours(ResetHour);
-        if (zone.IsInvalidTime(local))
+        var wanted = new DateTimeOffset(day.AddHours(ResetHour), TimeSpan.Zero).ToUnixTimeMilliseconds();
+
+        // No zone is further ahead than this.
+        var from = wanted - (15 * 3_600_000L);
+        while (true)
         {
-            var after = local;
-            while (zone.IsInvalidTime(after))
-                after = after.AddMinutes(15);
-            local = after;
+            var offset = OffsetAt(from, zone);
+            var reached = wanted - offset;
+            if (OffsetAt(reached, zone) == offset)
+                return reached;
+            from = FirstBetween(from, reached, time => OffsetAt(time, zone) != offset);
+            if (from + OffsetAt(from, zone) >= wanted)
+                return from;
+        }
+    }
+
+    private static long OffsetAt(long at, TimeZoneInfo zone) => (long)zone.GetUtcOffset(DateTimeOffset.FromUnixTimeMilliseconds(at)).TotalMilliseconds;
+
+    /// <summary>The first time behind <paramref name="before"/> of which it holds, when it holds of <paramref name="at"/> and the clock is moved once between.</summary>
+    private static long FirstBetween(long before, long at, Func<long, bool> holds)
+    {
+        while (at - before > 1)
+        {
+            var middle = before + ((at - before) / 2);
+            if (holds(middle))
+                at = middle;
+            else
+                before = middle;
         }
 
-        var offset = zone.IsAmbiguousTime(local) ? zone.GetAmbiguousTimeOffsets(local).Max() : zone.GetUtcOffset(local);
-        return new DateTimeOffset(local, offset).ToUnixTimeMilliseconds();
+        return at;
     }
 }

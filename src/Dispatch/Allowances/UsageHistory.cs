@@ -20,18 +20,39 @@ internal sealed class UsageHistory
     private const int Enough = 5;
 
     private readonly Dictionary<(string Agent, Requirement Kind), Sample> samples = [];
+    private readonly Dictionary<Requirement, Estimate> least = [];
 
-    public void Add(string agent, Requirement kind, Estimate used)
+    /// <summary>True when some agent is expected to need less for such a task than any was before.</summary>
+    public bool Add(string agent, Requirement kind, Estimate used)
     {
         if (!samples.TryGetValue((agent, kind), out var sample))
         {
             if (samples.Count >= Kinds)
+            {
                 samples.Clear();
+                least.Clear();
+            }
+
             samples[(agent, kind)] = sample = new Sample();
         }
 
         sample.Add(used.TokensIn ?? used.Tokens ?? 0, used.TokensIn is null && used.Tokens is not null ? 0 : used.TokensOut ?? 0, used.Requests ?? 0);
+        if (sample.P95 is not { } now)
+            return false;
+        var before = least.GetValueOrDefault(kind);
+        var after = before is null
+            ? now
+            : new Estimate(
+                Math.Min(before.TokensIn!.Value, now.TokensIn!.Value), Math.Min(before.TokensOut!.Value, now.TokensOut!.Value),
+                Requests: Math.Min(before.Requests!.Value, now.Requests!.Value));
+        if (after == before)
+            return false;
+        least[kind] = after;
+        return true;
     }
+
+    /// <summary>No agent that is known is expected to need less than this; null when none is known.</summary>
+    public Estimate? Least(Requirement kind) => least.GetValueOrDefault(kind);
 
     /// <summary>The 95th percentile of each; null when too few are known.</summary>
     public Estimate? P95(string agent, Requirement kind) => samples.TryGetValue((agent, kind), out var sample) ? sample.P95 : null;

@@ -338,16 +338,18 @@ public sealed class Matcher
         var balance = refused.Entry;
         if (refused.Kind == RefusalKind.NoRoom)
             state.Allowances.TellExceeded(decision, balance);
-        if (balance.Limit!.IsForAll)
+        var room = balance.RoomAt(state.Now);
+
+        // Agents may be expected to need different amounts: what is too much for this one need not be for the next.
+        if (balance.Limit!.IsForAll && (refused.Kind != RefusalKind.NoRoom || room <= 0 || refused.LeastNeed > room))
         {
             TakeFromBacklog(line);
-            state.Allowances.Park(balance, line, refused.Need);
+            state.Allowances.Park(balance, line, refused.LeastNeed);
             return false;
         }
 
-        // Out of everything, any room at all lets it look again: what waits next may need less.
-        var isOut = refused.Kind == RefusalKind.NoRoom && balance.Limit is { Model: null, Repo: null } && balance.RoomAt(state.Now) <= 0;
-        state.Allowances.Wait(balance, agent, isOut ? 1 : refused.Need);
+        var isOut = refused.Kind == RefusalKind.NoRoom && balance.Limit is { Level: not LimitLevel.Task, Model: null, Repo: null } && room <= 0;
+        state.Allowances.Wait(balance, agent, refused.Need, isOut);
         if (isOut)
         {
             agent.OutOf = balance;
