@@ -773,9 +773,11 @@ public sealed class AllowanceTable
         foreach (var entry in dirty)
         {
             entry.Dirty = false;
-            if (balances.GetValueOrDefault(entry.Key) == entry)
+            var now = balances.GetValueOrDefault(entry.Key);
+            if (now == entry)
                 rows.Add(entry.Balance);
-            else if (!balances.ContainsKey(entry.Key))
+            else if (now is not { Exists: true })
+                // Also when a limit of the same id came after it, on which nothing is booked yet.
                 removed.Add(entry.Key);
         }
 

@@ -345,8 +345,10 @@ public sealed class Matcher
             return false;
         }
 
-        state.Allowances.Wait(balance, agent, refused.Need);
-        if (refused.Kind == RefusalKind.NoRoom && balance.Limit is { Model: null, Repo: null } && balance.RoomAt(state.Now) <= 0)
+        // One that has nothing left at all is shown no other task: it must look again with any room, not only with what this one needs.
+        var isOut = refused.Kind == RefusalKind.NoRoom && balance.Limit is { Model: null, Repo: null } && balance.RoomAt(state.Now) <= 0;
+        state.Allowances.Wait(balance, agent, isOut ? 1 : refused.Need);
+        if (isOut)
         {
             agent.OutOf = balance;
             Refresh(agent);
