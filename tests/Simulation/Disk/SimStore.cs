@@ -159,7 +159,7 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
 
     public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) => ReadAsync(
         () => new UsageFacts(
-            Disk.Sequence, Disk.Usage.TryGetValue((reporter, id), out var row) && row.Sequence >= Disk.Horizon ? row : null, task is { } wanted ? Disk.Find(wanted) : null), cancel);
+            Disk.Sequence, machine.Bug != Bug.UsageReportsForgotten && Disk.Usage.TryGetValue((reporter, id), out var row) && row.Sequence >= Disk.Horizon ? row : null, task is { } wanted ? Disk.Find(wanted) : null), cancel);
 
     public Task<PublishedFacts> FindPublishedAsync(string publisher, IReadOnlyList<string> ids, CancellationToken cancel) => ReadAsync(
         () => new PublishedFacts(Disk.Sequence, ids.Where(id => Disk.Published.TryGetValue((publisher, id), out var row) && row.Sequence >= Disk.Horizon).ToDictionary(id => id, id => Disk.Published[(publisher, id)])), cancel);
