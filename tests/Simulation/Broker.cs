@@ -160,14 +160,14 @@ internal sealed class Broker : ISequencerObserver
         foreach (var fault in StateConsistency.Check(state))
             universe.Fail("state", fault);
         foreach (var entry in state.Tasks.All.Take(5))
-            CheckExplanation(Explanation.Of(state, entry));
+            CheckExplanation(Explanation.Of(state, entry), isFirst: entry.Line is null || entry.Line.Peek(state.Options.AgingMs) == entry);
         if (state.Sequence != universe.Disk.Sequence)
             return;
 
         var live = state.Tasks.All.Where(entry => !entry.Task.IsFinal).ToList();
         foreach (var entry in live)
         {
-            if (!ReferenceEquals(universe.Disk.Find(entry.Task.Id)?.Task, entry.Task))
+            if (universe.Disk.Find(entry.Task.Id)?.Task != entry.Task)
                 universe.Fail("I-14", $"Task {entry.Task.Id} in memory is not the one on the disk.");
         }
 
@@ -175,12 +175,13 @@ internal sealed class Broker : ISequencerObserver
             universe.Fail("I-14", $"There are {live.Count} live tasks in memory and another number on the disk.");
     }
 
-    private void CheckExplanation(Explanation told)
+    // In a line the first decides: those behind it may need somewhat less.
+    private void CheckExplanation(Explanation told, bool isFirst)
     {
         if (told.Message.Length == 0 || told.Candidates.Count > state!.Agents.Count)
             universe.Fail("explain", $"Task {told.Task.Id}: '{told.Message}' with {told.Candidates.Count} candidates.");
         var waits = told.Task.Status == TaskState.Pending && told.Reason is not (WaitReason.Backoff or WaitReason.Waking);
-        if (waits && !state!.Matcher.HasWork && (told.Reason == WaitReason.None || told.Candidates.Any(agent => agent.Eligible)))
+        if (waits && !state!.Matcher.HasWork && state.WallDue.NextDue > state.Now && (told.Reason == WaitReason.None || (isFirst && told.Candidates.Any(agent => agent.Eligible))))
             universe.Fail("explain", $"Task {told.Task.Id} waits ({told.Reason}), and could be given to {told.Candidates.FirstOrDefault(agent => agent.Eligible)?.Agent}.");
     }
 

@@ -49,4 +49,16 @@ internal enum Bug
 
     /// <summary>Where events below the horizon are deleted, one above it goes too.</summary>
     TrimmedTooFar,
+
+    /// <summary>What an attempt had reserved of some limit is not given back with its end.</summary>
+    ReservationKept,
+
+    /// <summary>What was spent of some limit is booked twice.</summary>
+    SpendingBookedTwice,
+
+    /// <summary>Some attempt reserves more than a limit has.</summary>
+    OverspendAllowed,
+
+    /// <summary>Usage reports that were taken are not found again.</summary>
+    UsageReportsForgotten,
 }

@@ -40,6 +40,8 @@ internal sealed class Course(Universe universe)
         for (var i = 0; i < universe.Weather.Workers; i++)
             everybody.Add(new Worker(universe, $"agent-{i}", Dice.Of(universe.Seed, 200 + i)).RunAsync());
         everybody.Add(new Administrator(universe, random).RunAsync());
+        if (universe.Weather.WorkIsLimited)
+            everybody.Add(new Treasurer(universe, Dice.Of(universe.Seed, 12)).RunAsync());
         if (universe.Weather.TasksAreConfirmed)
             everybody.Add(new Judge(universe, Dice.Of(universe.Seed, 11)).RunAsync());
         if (universe.Weather.LogIsTrimmed)
@@ -50,7 +52,7 @@ internal sealed class Course(Universe universe)
         await done;
     }
 
-    /// <summary>With a broker that stays and agents that can do everything, each task must end in time (I-9).</summary>
+    /// <summary>With a broker that stays and agents that can do everything, each task must end in time (I-9), or wait for a limit that really has no room; without limits all end.</summary>
     private async Task FairWeatherAsync()
     {
         var patience = universe.Milliseconds + RecoveryMs;
@@ -71,6 +73,7 @@ internal sealed class Course(Universe universe)
         var behind = universe.Disk.Events.Count == 0 ? 0 : Math.Max(0, universe.Disk.Events[^1].Timestamp - universe.Now);
         var bound = universe.Weather.LongestLeaseMs + state.WakeTimeoutMs + state.RetryCapMs + state.QuestionTimeoutMs + Requester.LongestRunMs + Requester.FarthestMs + behind + 60_000;
         var until = universe.Milliseconds + bound;
+        var lifter = new Lifter(universe);
         var healers = new List<Healer> { new(universe, "healer", null) };
         healers.AddRange(Worker.Owners.Select(owner => new Healer(universe, $"healer-{owner}", owner)));
         var working = Task.WhenAll(healers.Select(healer => healer.RunAsync()));
@@ -83,6 +86,8 @@ internal sealed class Course(Universe universe)
                 return;
             }
 
+            if (await lifter.LiftAsync())
+                until = universe.Milliseconds + bound;
             await universe.DelayAsync(200);
         }
 

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
@@ -111,6 +112,22 @@ internal sealed class Edge(Universe universe, Random random)
         universe.Reached(Situation.ReportOnFinished);
         var stored = await broker.Store.FindTaskAsync(report.Task, CancellationToken.None);
         return stored is null ? ReportVerdict.NotLive : Reporting.WhyNot(stored.Task, report, caller);
+    });
+
+    /// <summary>Spending told apart from a task's end, by the agent or by an admin for it.</summary>
+    public Task<Reply<UsageOutcome>> ReportUsageAsync(ReportUsage report, bool byAdmin) => RequestAsync<UsageOutcome>(async broker =>
+    {
+        for (var read = 0; read < FactReads; read++)
+        {
+            if (read > 0)
+                universe.Reached(Situation.UsageNeededFacts);
+            var facts = await broker.Store.FindUsageAsync(byAdmin ? "admin" : report.Agent, report.Id, report.Task, CancellationToken.None);
+            var outcome = await broker.ExecuteAsync(report with { Facts = facts, Caller = byAdmin ? null : report.Agent, ByAdmin = byAdmin });
+            if (outcome is not UsageOutcome.NeedsFacts)
+                return outcome;
+        }
+
+        return new UsageOutcome.NeedsFacts();
     });
 
     /// <summary>The worker's round trip, waiting until there is something when <paramref name="wait"/> allows.</summary>

@@ -28,6 +28,12 @@ internal sealed class PlantedBug(Universe universe, Random random)
             case Bug.AssignedTwice when Now(batch.Events[^1].Data is TaskAssigned):
                 var last = batch.Events[^1];
                 return Copy(batch, disk, events: [.. batch.Events, last with { Sequence = last.Sequence + 1, Previous = last.Sequence }]);
+            case Bug.ReservationKept when Less(batch, disk) is { } less && Now(true):
+                return Copy(batch, disk, balances: [.. batch.Balances.Select(balance => balance == less ? less with { Reserved = disk.Balances[less.Key].Reserved } : balance)]);
+            case Bug.SpendingBookedTwice when More(batch, disk) is { } more && Now(true):
+                return Copy(batch, disk, balances: [.. batch.Balances.Select(balance => balance == more ? more with { Used = more.Used + more.Used - Used(disk, more) } : balance)]);
+            case Bug.OverspendAllowed when Now(batch.Events.Any(Reserves)):
+                return Copy(batch, disk, events: [.. batch.Events.Select(happened => Reserves(happened) ? happened with { Data = Beyond((TaskAssigned)happened.Data) } : happened)]);
             default:
                 return batch;
         }
@@ -40,8 +46,22 @@ internal sealed class PlantedBug(Universe universe, Random random)
         return done = true;
     }
 
+    private static LimitBalance? Less(Batch batch, SimDisk disk) =>
+        batch.Balances.FirstOrDefault(balance => disk.Balances.TryGetValue(balance.Key, out var before) && balance.Reserved < before.Reserved);
+
+    private static LimitBalance? More(Batch batch, SimDisk disk) => batch.Balances.FirstOrDefault(balance => balance.Used > Used(disk, balance));
+
+    private static long Used(SimDisk disk, LimitBalance balance) => disk.Balances.GetValueOrDefault(balance.Key)?.Used ?? 0;
+
+    private static bool Reserves(DispatchEvent happened) => happened.Data is TaskAssigned { Reserved: { } reserved } && !reserved.Items.IsEmpty;
+
+    // More than any limit has.
+    private static TaskAssigned Beyond(TaskAssigned assigned) =>
+        assigned with { Reserved = new Amounts([.. assigned.Reserved!.Items.ToArray().Select(item => new KeyValuePair<string, long>(item.Key, long.MaxValue / 4))]) };
+
     private static Batch Copy(
-        Batch batch, SimDisk disk, IReadOnlyList<DispatchEvent>? events = null, IReadOnlyList<TaskRow>? tasks = null, IReadOnlyList<long>? totals = null) => new()
+        Batch batch, SimDisk disk, IReadOnlyList<DispatchEvent>? events = null, IReadOnlyList<TaskRow>? tasks = null, IReadOnlyList<long>? totals = null,
+        IReadOnlyList<LimitBalance>? balances = null) => new()
         {
             Events = events ?? batch.Events,
             Texts = events is null ? batch.Texts : EventTexts.Of(events, new HashChain(disk.Hash)),
@@ -63,7 +83,7 @@ internal sealed class PlantedBug(Universe universe, Random random)
             RemovedResponders = batch.RemovedResponders,
             Limits = batch.Limits,
             RemovedLimits = batch.RemovedLimits,
-            Balances = batch.Balances,
+            Balances = balances ?? batch.Balances,
             RemovedBalances = batch.RemovedBalances,
             Usage = batch.Usage,
             PrunedTasks = batch.PrunedTasks,

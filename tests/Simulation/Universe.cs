@@ -26,6 +26,7 @@ internal sealed class Universe
     private readonly FindingList findings = new();
     private readonly Sightings sightings;
     private LogChecker log;
+    private Auditor auditor;
     private string? violation;
 
     public Universe(long seed, Bug bug, int operations, TextWriter? writer)
@@ -36,6 +37,7 @@ internal sealed class Universe
         Scheduler = new SimScheduler(Dice.Of(seed, 1));
         Context = new SimContext(Scheduler);
         Clock = new SimTimeProvider(Scheduler, Context, Wall);
+        Wall.Offset = BeforeMidnight(Dice.Of(seed, 7));
         Trace = new Trace(() => Scheduler.Ticks, writer);
         Weather = Weather.Draw(Dice.Of(seed, 2), bug);
         Machine = new Machine(Weather, bug, Rare) { Write = Written, Refuse = Fail };
@@ -45,7 +47,11 @@ internal sealed class Universe
         Planted = new PlantedBug(this, Dice.Of(seed, 5));
         sightings = new Sightings(this);
         log = NewLog();
+        auditor = new Auditor(this);
     }
+
+    // Hours, days, weeks and months begin while a run lasts: the eve of Monday, June the first.
+    private long BeforeMidnight(Random random) => new DateTime(2026, 6, 1, 0, 0, 0, DateTimeKind.Utc).Ticks - Wall.Start - (random.Next(60_000) * TimeSpan.TicksPerMillisecond);
 
     public long Seed { get; }
 
@@ -183,6 +189,7 @@ internal sealed class Universe
             Disk.Bases.Add(sequence, taken);
         Ledger.Forget();
         log = NewLog();
+        auditor = new Auditor(this);
         foreach (var batch in written)
         {
             Ledger.NoteRemoved(batch.PrunedTasks.Select(number => Disk.Tasks[number].Task.Id).ToArray());
@@ -211,6 +218,7 @@ internal sealed class Universe
             Trace.Add(happened.Type, happened.Subject, happened.Actor, happened.Sequence, happened.Timestamp);
             Ledger.Note(happened);
             log.Check(happened);
+            auditor.Check(happened);
             if (happened.Data is AgentOffline gone)
                 CheckSilence(happened.Subject, gone);
         }

@@ -1,4 +1,6 @@
+using Dispatch.Allowances;
 using Dispatch.Sequencing;
+using Dispatch.Simulation.Actors;
 
 namespace Dispatch.Simulation;
 
@@ -67,6 +69,8 @@ internal sealed class Weather
     public bool SettingsChange { get; private init; }
 
     public bool LogIsTrimmed { get; private init; }
+
+    public bool WorkIsLimited { get; private init; }
 
     public required StateOptions State { get; init; }
 
@@ -138,6 +142,7 @@ internal sealed class Weather
                 DueLimit = random.Chance(0.2) ? 1 : 2_000,
                 MatchLimit = random.Chance(0.2) ? 1 : 5_000,
                 TickMs = random.Pick([200L, 5_000]),
+                Allowances = Allowances(random),
             },
             Loop = new SequencerOptions
             {
@@ -151,8 +156,21 @@ internal sealed class Weather
             TasksAreConfirmed = Often(),
             SettingsChange = random.Chance(0.4),
             LogIsTrimmed = bug is Bug.BaseForgetsTask or Bug.TrimmedTooFar || Often(),
+            WorkIsLimited = bug is Bug.ReservationKept or Bug.SpendingBookedTwice or Bug.OverspendAllowed or Bug.UsageReportsForgotten || Often(),
         };
     }
+
+    /// <summary>Both owners in one team, or one of them alone; what a task may need when it says nothing is small beside the limits, or more than most of them.</summary>
+    private static AllowanceOptions Allowances(Random random) => new()
+    {
+        TeamOf = random.Chance(0.5)
+            ? new Dictionary<string, string> { ["ann"] = Treasurer.Team, ["bob"] = Treasurer.Team }
+            : new Dictionary<string, string> { ["ann"] = Treasurer.Team },
+        Prices = new Dictionary<string, ModelPrice> { ["small"] = new(1_000_000, 5_000_000), ["large"] = new(15_000_000, 75_000_000) },
+        DefaultModel = random.Chance(0.5) ? "small" : null,
+        DefaultTokensIn = random.Pick([80L, 8_000]),
+        DefaultTokensOut = random.Pick([20L, 2_000]),
+    };
 
     /// <summary>A store that does what it is told, at once.</summary>
     public static Weather Fair() => new() { ThroughJson = true, State = new StateOptions(), Loop = new SequencerOptions() };

@@ -743,7 +743,7 @@ public sealed class AllowanceTable
         var before = steps.Aggregate(0L, (sum, known) => Amounts.Add(sum, known.Used));
 
         // It has no end at which to begin anew: once something has come back and it is well below the limit again, the next time is another one.
-        var isAnew = steps.Count < balance.Steps.Count && (Int128)before + balance.Reserved < limit.SoftAmount;
+        var isAnew = steps.Count < (balance.Steps?.Count ?? 0) && (Int128)before + balance.Reserved < limit.SoftAmount;
         if (steps.Count > 0 && steps[^1].Step >= step)
             steps[^1] = steps[^1] with { Used = Amounts.Add(steps[^1].Used, amount) };
         else

@@ -5,13 +5,14 @@ namespace Dispatch.Invariants;
 
 /// <summary>
 /// What the log may say about allowances, by a ledger of its own: nothing is reserved that a limit has no room for (I-16), an attempt gives back what it
-/// reserved and no more, and spends only on what it reserved.
+/// reserved and no more, and spends only on what it reserved; a usage report is booked once (I-3).
 /// </summary>
 internal sealed class AllowanceRules(LogChecker log)
 {
     private readonly Dictionary<string, Known> limits = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Account> accounts = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Held> held = new(StringComparer.Ordinal);
+    private readonly Dictionary<(string Reporter, string Id), long> reports = [];
 
     public void Begin(Limit limit) => limits[limit.Id] = new Known(limit, limit.Level == LimitLevel.Task ? 0 : limit.LastSequence);
 
@@ -84,6 +85,10 @@ internal sealed class AllowanceRules(LogChecker log)
                     log.Find("I-13", "there is no such limit");
                 break;
             case AllowanceCommitted e:
+                // An id is remembered as long as its event is kept.
+                if (reports.TryGetValue((e.Reporter, e.Id), out var before) && before >= log.Horizon)
+                    log.Find("I-3", $"{e.Reporter} reported {e.Id} before");
+                reports[(e.Reporter, e.Id)] = happened.Sequence;
                 if (e.Task is { } task && held.TryGetValue(task.ToString(), out var charge) && charge.Attempt == e.Attempt)
                 {
                     foreach (var (key, amount) in e.Spent.Items)

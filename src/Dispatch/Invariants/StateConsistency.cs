@@ -144,7 +144,8 @@ internal sealed class StateConsistency
     /// <summary>No task waits that an agent could be given: assignment never needs a tick.</summary>
     private void CheckNothingIsLeftWaiting()
     {
-        if (state.Matcher.HasWork)
+        // What is overdue may be the end of a window or of a cool-down: what waits for it is looked at when its turn comes.
+        if (state.Matcher.HasWork || state.WallDue.NextDue <= state.Now)
             return;
 
         foreach (var line in state.Matcher.Lines.Where(line => line.Count > 0))

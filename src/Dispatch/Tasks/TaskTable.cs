@@ -69,7 +69,7 @@ public sealed class TaskTable
         RecentlyLeft.Floor = RecentlyPruned.Floor = RecentKeys.Floor = state.Sequence;
         entries.EnsureCapacity(tasks.Count);
         foreach (var task in tasks)
-            entries.Add(task.Id, new TaskEntry(task with { Cost = Pooled(task.Cost) }, null));
+            entries.Add(task.Id, new TaskEntry(WithPooledCost(task), null));
         foreach (var task in tasks)
         {
             var entry = entries[task.Id];
@@ -83,7 +83,7 @@ public sealed class TaskTable
     internal void Restore(StoredTask stored)
     {
         var needs = stored.Task.Needs;
-        var task = stored.Task with { Needs = requirements.Get(needs.Required, needs.Preferred, needs.Owner), Cost = Pooled(stored.Task.Cost) };
+        var task = WithPooledCost(stored.Task) with { Needs = requirements.Get(needs.Required, needs.Preferred, needs.Owner) };
         var entry = new TaskEntry(task, null);
         entries.Add(task.Id, entry);
         numbers!.Add(task.Number, task.Id);
@@ -93,7 +93,7 @@ public sealed class TaskTable
     /// <summary>Puts a finished task, as the store has it, back into memory; an event that revives it must follow.</summary>
     internal TaskEntry Recall(StoredTask stored)
     {
-        var entry = new TaskEntry(stored.Task with { Cost = Pooled(stored.Task.Cost) }, stored.Spec);
+        var entry = new TaskEntry(WithPooledCost(stored.Task), stored.Spec);
         entries.Add(stored.Task.Id, entry);
         Hold(entry, stored.Spec);
         return entry;
@@ -235,6 +235,9 @@ public sealed class TaskTable
             return null;
         return Pooled(TaskCost.Of(created.Estimate, created.Labels, created.Budget is null ? created.BudgetOf ?? default : id));
     }
+
+    // Most tasks say nothing of it, and need no copy.
+    private WorkTask WithPooledCost(WorkTask task) => task.Cost is null ? task : task with { Cost = Pooled(task.Cost) };
 
     // Many tasks say the same.
     private TaskCost? Pooled(TaskCost? cost)

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
@@ -115,6 +116,34 @@ public sealed class LogCheckerTests
         ["somebody reloads the configuration"] = ("I-13", log => log.Add("config", new ConfigReloaded(["agents.lease_ms"], []), actor: "mallory", previous: 0)),
         ["a key of the configuration is named twice"] = ("I-13", log => log.Add("config", new ConfigReloaded(["agents.lease_ms"], ["agents.lease_ms"]), previous: 0)),
         ["a reload has a history"] = ("I-13", log => log.Add("config", new ConfigReloaded([], ["server.port"]), previous: 1)),
+        ["more is reserved than a limit has"] = ("I-16", log => log.Limit("l", amount: 100).Create("a").Assign("a", "w", 1, ("l", 101))),
+        ["more is reserved than others left"] = ("I-16", log => log.Limit("l", amount: 100).Create("a").Create("b").Assign("a", "w", 1, ("l", 60)).Assign("b", "w", 1, ("l", 60))),
+        ["more is reserved than is not spent"] = ("I-16", log => log.Limit("l", amount: 100).Create("a").Create("b").Assign("a", "w", 1, ("l", 10)).Complete("a", "w", 1, ("l", 80)).Assign("b", "w", 1, ("l", 30))),
+        ["more is reserved than was not reported as spent"] = ("I-16", log => log.Limit("l", amount: 100).Usage("u", ("l", 80)).Create("a").Assign("a", "w", 1, ("l", 30))),
+        ["more is reserved than a rolling window has left"] = ("I-16", log => log.Limit("l", amount: 100, window: new LimitWindow(WindowKind.Rolling, RollingMs: 60_000)).Usage("u", ("l", 80)).Wait(59_000).Create("a").Assign("a", "w", 1, ("l", 30))),
+        ["more is reserved than a lowered limit has"] = ("I-16", log => log.Limit("l", amount: 100).Limit("l", amount: 10).Create("a").Assign("a", "w", 1, ("l", 50))),
+        ["more is reserved than the budget of a task has"] = ("I-16", log => log.Create("a", budget: ("jobs", 1)).Assign("a", "w", 1, (Script.Budget("a", "jobs"), 2))),
+        ["one more is held at once than may be"] = ("I-16", log => log.Limit("l", LimitUnit.ConcurrentJobs, 1).Create("a").Create("b").Assign("a", "w", 1, ("l", 1)).Assign("b", "w", 1, ("l", 1))),
+        ["it is reserved on no limit"] = ("I-16", log => log.Create("a").Assign("a", "w", 1, ("l", 1))),
+        ["it is reserved on a limit that was deleted"] = ("I-16", log => log.Limit("l").Add("l", new AllowanceDeleted()).Create("a").Assign("a", "w", 1, ("l", 1))),
+        ["less than nothing is reserved"] = ("I-16", log => log.Limit("l").Create("a").Assign("a", "w", 1, ("l", -1))),
+        ["it is reserved in a window that is over"] = ("I-16", log => log.Limit("l", window: new LimitWindow(WindowKind.Hour)).Book("l", new AllowanceReset(Script.Start, Script.Start + 100, null)).Create("a").Wait(100).Assign("a", "w", 1, ("l", 1))),
+        ["it is spent and nothing was reserved"] = ("I-16", log => log.Limit("l").Create("a").Assign("a", "w", 1).Complete("a", "w", 1, ("l", 1))),
+        ["it is spent on another limit than was reserved"] = ("I-16", log => log.Limit("l").Limit("m").Create("a").Assign("a", "w", 1, ("l", 1)).Complete("a", "w", 1, ("m", 1))),
+        ["it is spent after it was given back"] = ("I-16", log => log.Limit("l").Create("a").Assign("a", "w", 1, ("l", 1)).Release("a", "w", 1).Add("a", new TaskCancelled("not wanted", Script.Of(("l", 1))))),
+        ["less than nothing is spent"] = ("I-16", log => log.Limit("l").Create("a").Assign("a", "w", 1, ("l", 1)).Complete("a", "w", 1, ("l", -1))),
+        ["usage is reported twice"] = ("I-3", log => log.Limit("l").Usage("u", ("l", 1)).Usage("u", ("l", 1))),
+        ["a limit has less than nothing"] = ("I-13", log => log.Limit("l", amount: -1)),
+        ["a limit warns at nothing"] = ("I-13", log => log.Add("l", new AllowanceSet(LimitLevel.Swarm, null, LimitUnit.Tokens, 1, LimitWindow.Lifetime, null, null, 0, OnExceed.Finish, null, null))),
+        ["a limit becomes one of something else"] = ("I-13", log => log.Limit("l").Limit("l", LimitUnit.Jobs)),
+        ["the chain of a limit is torn"] = ("I-13", log => log.Limit("l").Limit("l", amount: 5, previous: 0)),
+        ["an unknown limit is deleted"] = ("I-13", log => log.Add("l", new AllowanceDeleted())),
+        ["a limit is deleted twice"] = ("I-13", log => log.Limit("l").Add("l", new AllowanceDeleted()).Add("l", new AllowanceDeleted())),
+        ["a window begins that is over"] = ("I-13", log => log.Limit("l").Book("l", new AllowanceReset(Script.Start - 10, Script.Start, null))),
+        ["a window begins that is yet to come"] = ("I-13", log => log.Limit("l").Book("l", new AllowanceReset(Script.Start + 1, Script.Start + 10, null))),
+        ["a window begins before the last one ends"] = ("I-13", log => log.Limit("l").Book("l", new AllowanceReset(Script.Start, Script.Start + 10, null)).Wait(5).Book("l", new AllowanceReset(Script.Start + 5, Script.Start + 20, 0))),
+        ["an unknown limit warns"] = ("I-13", log => log.Book("l", new AllowanceWarning(LimitUnit.Tokens, 1, 1, 0, 80, null, null))),
+        ["an unknown limit is exceeded"] = ("I-13", log => log.Book("l", new AllowanceExceeded(LimitUnit.Tokens, 1, 1, 0, 0, null))),
         ["a webhook is enabled twice"] = ("I-13", log => log.Webhook("h").Add("h", new WebhookEnabled())),
     };
 
@@ -149,9 +178,50 @@ public sealed class LogCheckerTests
             .Responder("r").Ask("q", awaited: ["r"]).Answer("q", "r", Verdict.Allow, Verdict.Allow).Ask("p").Wait(100).Add("p", new QuestionExpired(Verdict.Deny, null))
             .Create("f", TaskState.Blocked, confirm: true).AskAbout("u", "f").Answer("u", "admin", Verdict.Allow, Verdict.Allow).Add("f", new TaskUpdated("confirmed", TaskState.Pending, null, null))
             .Create("g", TaskState.Blocked, confirm: true).AskAbout("v", "g").Answer("v", "admin", Verdict.Deny, Verdict.Deny).Cancel("g")
-            .Create("h", TaskState.Blocked, confirm: true).AskAbout("x", "h").Cancel("h").Add("x", new QuestionWithdrawn("over"));
+            .Create("h", TaskState.Blocked, confirm: true).AskAbout("x", "h").Cancel("h").Add("x", new QuestionWithdrawn("over"))
+            .Limit("l", amount: 100).Limit("n", window: new LimitWindow(WindowKind.Hour)).Book("n", new AllowanceReset(Script.Start, Script.Start + 1_000, null))
+            .Create("i", budget: ("jobs", 1)).Assign("i", "one", 1, ("l", 60), ("n", 1), (Script.Budget("i", "jobs"), 1))
+            .Book("l", new AllowanceExceeded(LimitUnit.Tokens, 100, 0, 60, 0, null)).Usage("u", ("l", 40)).Complete("i", "one", 1, ("l", 70), (Script.Budget("i", "jobs"), 1))
+            .Book("l", new AllowanceWarning(LimitUnit.Tokens, 100, 110, 0, 80, null, null))
+            .Wait(1_000).Book("n", new AllowanceReset(Script.Start + 1_000, Script.Start + 2_000, 0)).Limit("l", amount: 200)
+            .Create("j").Assign("j", "one", 1, ("l", 90), ("n", 100)).Add("l", new AllowanceDeleted()).Release("j", "one", 1).Limit("l", LimitUnit.Jobs, 1).Add("l", new AllowanceDeleted());
 
         Assert.Empty(Check(log.Events));
+    }
+
+    [Fact]
+    public void It_finds_that_more_is_given_back_than_the_base_says_was_reserved()
+    {
+        var run = new CoreRun();
+        run.Register("w");
+        var limit = new Limit
+        {
+            Id = "l",
+            Level = LimitLevel.Swarm,
+            Target = "",
+            Unit = LimitUnit.Jobs,
+            Amount = 5,
+            Window = LimitWindow.Lifetime,
+            Version = 1,
+            CreatedAt = 0,
+            UpdatedAt = 0,
+            LastSequence = 0,
+        };
+        run.Run(new SetLimit(limit) { ByAdmin = true });
+        var task = run.Submit(CoreRun.Task());
+        var findings = new FindingList();
+        var checker = new LogChecker(findings);
+        checker.Begin(new BaseRow { Start = new BaseStart(run.Store.Sequence, run.Wall, [], 1, new long[9]) });
+        checker.Begin(new BaseRow { Agent = run.State.Agents.Find("w")!.Agent });
+        checker.Begin(new BaseRow { Limit = run.State.Allowances.Find("l") });
+        checker.Begin(new BaseRow { Balance = run.State.Allowances.FindBalance("l")! with { Reserved = 0 } });
+        checker.Begin(new BaseRow { Task = run.Store.Find(task) });
+
+        run.Report("w", new TaskReport.Released(task, null, null));
+        foreach (var happened in run.Store.Events.Where(happened => happened.Data is TaskReleased))
+            checker.Check(happened);
+
+        Assert.Contains(findings.Kept, finding => finding is Finding.InLog { Invariant: "I-16" });
     }
 
     [Fact]
@@ -211,11 +281,11 @@ public sealed class LogCheckerTests
 
         public Script Create(
             string name, TaskState status = TaskState.Pending, string? key = null, int retries = 0, string? owner = null, string[]? required = null,
-            long? runAt = null, string? after = null, string actor = "alice", long causedBy = 0, bool? confirm = null) => Add(
+            long? runAt = null, string? after = null, string actor = "alice", long causedBy = 0, bool? confirm = null, (string Name, long Amount)? budget = null) => Add(
             name,
             new TaskCreated(
                 status, "alice", "Count", null, null, required ?? [], [], owner, null, key, null, 5, null, null, null, 1_000, retries, runAt, null,
-                after is null ? null : [Id(after)], null, confirm),
+                after is null ? null : [Id(after)], null, confirm, budget is { } own ? Of(own) : null),
             actor, causedBy: causedBy);
 
         public Script Responder(string id) => Add(id, new ResponderRegistered(["tool.*"]));
@@ -228,9 +298,29 @@ public sealed class LogCheckerTests
         public Script Answer(string id, string responder, Verdict answer, Verdict? outcome, string? actor = null) =>
             Add(id, new QuestionAnswered(responder, answer, null, null, outcome, null), actor ?? responder);
 
+        public static string Budget(string task, string unit) => $"task:{Id(task)}/{unit}";
+
+        public static Amounts Of(params (string Key, long Amount)[] amounts) => new([.. amounts.Select(pair => new KeyValuePair<string, long>(pair.Key, pair.Amount))]);
+
+        /// <summary>Of the swarm.</summary>
+        public Script Limit(string id, LimitUnit unit = LimitUnit.Tokens, long amount = 1_000, LimitWindow? window = null, long? previous = null) => Add(
+            id, new AllowanceSet(LimitLevel.Swarm, null, unit, amount, window ?? LimitWindow.Lifetime, null, null, 80, OnExceed.Finish, null, null), "admin", previous);
+
+        public Script Usage(string id, params (string Key, long Amount)[] spent) =>
+            Book("w", new AllowanceCommitted(id, "w", "hash", null, null, null, JsonBytes.EmptyObject, Of(spent)));
+
+        /// <summary>What happens to a balance stands in no chain.</summary>
+        public Script Book(string subject, AllowanceEvent data) => Append(subject, data, "system", 0, 0);
+
         public Script Assign(string name, string agent, int attempt, long? previous = null) => Add(name, new TaskAssigned(agent, attempt, 0, Why), previous: previous);
 
+        public Script Assign(string name, string agent, int attempt, params (string Key, long Amount)[] reserved) =>
+            Add(name, new TaskAssigned(agent, attempt, 0, Why, Of(reserved)));
+
         public Script Complete(string name, string agent, int attempt, string? actor = null) => Add(name, new TaskCompleted(agent, attempt, null, null), actor ?? agent);
+
+        public Script Complete(string name, string agent, int attempt, params (string Key, long Amount)[] spent) =>
+            Add(name, new TaskCompleted(agent, attempt, null, null, null, Of(spent)), agent);
 
         public Script Fail(string name, string agent, int attempt) => Add(name, new TaskFailed(agent, attempt, "broken", true, null), agent);
 
@@ -274,7 +364,7 @@ public sealed class LogCheckerTests
             if (data is TaskCreated)
                 numbers[subject] = next;
             var before = previous ?? last.GetValueOrDefault(subject);
-            if (data is AgentDeregistered or SessionClosed)
+            if (data is AgentDeregistered or SessionClosed or AllowanceDeleted)
                 last.Remove(subject);
             else
                 last[subject] = next;

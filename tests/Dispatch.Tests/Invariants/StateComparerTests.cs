@@ -23,7 +23,7 @@ public sealed class StateComparerTests
     public static TheoryData<string> BaseMembers => [.. new[]
         {
             typeof(WorkTask), typeof(TaskSpec), typeof(EndedAttempt), typeof(IdempotencyRow), typeof(Agent), typeof(AgentToken), typeof(Session), typeof(Publisher),
-            typeof(WebhookEndpoint), typeof(Question), typeof(Responder),
+            typeof(WebhookEndpoint), typeof(Question), typeof(Responder), typeof(Limit), typeof(LimitBalance),
         }.SelectMany(Names).Distinct()];
 
     public static TheoryData<string> SpecMembers => Members(typeof(TaskSpec));
@@ -48,6 +48,12 @@ public sealed class StateComparerTests
 
     public static TheoryData<string> PublishedMembers => Members(typeof(PublishedRow));
 
+    public static TheoryData<string> LimitMembers => Members(typeof(Limit));
+
+    public static TheoryData<string> BalanceMembers => Members(typeof(LimitBalance));
+
+    public static TheoryData<string> UsageMembers => Members(typeof(UsageRow));
+
     [Fact]
     public async Task A_store_that_was_written_by_the_broker_is_sound()
     {
@@ -56,7 +62,7 @@ public sealed class StateComparerTests
         Assert.Empty(report.Findings);
         Assert.True(report.IsSound);
         Assert.Equal(report.Events, report.LastSequence);
-        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1, Questions: 1, Limits: 0, Balances: 0, Usage: 0), report.Rows);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 1, Webhooks: 1, Questions: 1, Limits: 4, Balances: 3, Usage: 1), report.Rows);
     }
 
     [Fact]
@@ -70,7 +76,7 @@ public sealed class StateComparerTests
 
         Assert.Empty(report.Findings);
         Assert.Equal((first, run.Store.Sequence - first + 1), (report.Horizon, report.Events));
-        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 0, Webhooks: 1, Questions: 0, Limits: 0, Balances: 0, Usage: 0) with { Attempts = report.Rows.Attempts }, report.Rows);
+        Assert.Equal(new RowCounts(Tasks: 4, Attempts: 3, Keys: 1, Agents: 2, Tokens: 1, Sessions: 1, Publishers: 1, Published: 0, Webhooks: 1, Questions: 0, Limits: 4, Balances: 3, Usage: 0) with { Attempts = report.Rows.Attempts }, report.Rows);
     }
 
     [Theory]
@@ -82,6 +88,8 @@ public sealed class StateComparerTests
     [InlineData("sessions")]
     [InlineData("publishers")]
     [InlineData("webhooks")]
+    [InlineData("limits")]
+    [InlineData("balances")]
     [InlineData("live tasks")]
     public async Task A_missing_row_is_found_behind_a_base_too(string table)
     {
@@ -150,6 +158,8 @@ public sealed class StateComparerTests
             Assert.Empty(Differences(Columns.Webhook, row.Webhook, again.Webhook));
             Assert.Empty(Differences(Columns.Question, row.Question, again.Question));
             Assert.Empty(Differences(Columns.Responder, row.Responder, again.Responder));
+            Assert.Empty(Differences(Columns.Limit, row.Limit, again.Limit));
+            Assert.Empty(Differences(Columns.Balance, row.Balance, again.Balance));
         }
     }
 
@@ -213,6 +223,20 @@ public sealed class StateComparerTests
     public Task A_changed_responder_is_found(string member) =>
         FindsAsync("responders", new Mangled(Filled()) { Loaded = loaded => loaded with { Responders = [.. loaded.Responders.Select(responder => Change(responder, member))] } });
 
+    [Theory]
+    [MemberData(nameof(LimitMembers))]
+    public Task A_changed_limit_is_found(string member) =>
+        FindsAsync("limits", new Mangled(Filled()) { Loaded = loaded => loaded with { Limits = [.. loaded.Limits.Select(limit => Change(limit, member))] } });
+
+    [Theory]
+    [MemberData(nameof(BalanceMembers))]
+    public Task A_changed_balance_is_found(string member) =>
+        FindsAsync("balances", new Mangled(Filled()) { Loaded = loaded => loaded with { Balances = [.. loaded.Balances.Select(balance => Change(balance, member))] } });
+
+    [Theory]
+    [MemberData(nameof(UsageMembers))]
+    public Task A_changed_row_of_a_usage_report_is_found(string member) => FindsAsync("usage_reports", new Mangled(Filled()) { Usage = row => Change(row, member) });
+
     [Fact]
     public Task A_changed_result_is_found() => FindsAsync("tasks", new Mangled(Filled()) { Task = stored => stored with { Result = JsonBytes.Parse("{\"other\":1}") } });
 
@@ -237,6 +261,9 @@ public sealed class StateComparerTests
     [InlineData("webhooks")]
     [InlineData("questions")]
     [InlineData("responders")]
+    [InlineData("limits")]
+    [InlineData("balances")]
+    [InlineData("usage_reports")]
     [InlineData("live tasks")]
     public async Task A_missing_row_is_found(string table)
     {
@@ -259,6 +286,9 @@ public sealed class StateComparerTests
     [InlineData("webhooks")]
     [InlineData("questions")]
     [InlineData("responders")]
+    [InlineData("limits")]
+    [InlineData("balances")]
+    [InlineData("usage_reports")]
     [InlineData("live tasks")]
     public async Task A_row_that_is_there_twice_is_found(string table)
     {
@@ -327,15 +357,36 @@ public sealed class StateComparerTests
         run.Run(new RotateWebhookSecret("whk_1", "whsec_b", 1_000) { ByAdmin = true });
         run.Run(new RegisterResponder("judge", ["tool.*"]) { ByAdmin = true });
         run.Run(new AskQuestion("tool.run", "call", "s", JsonBytes.EmptyObject, Verdict.Deny, 60_000) { Caller = "w" });
+        run.Run(new SetLimit(Limited("tokens", LimitUnit.Tokens, new LimitWindow(WindowKind.Rolling, RollingMs: CoreRun.Hour))) { ByAdmin = true });
+        run.Run(new SetLimit(Limited("models", LimitUnit.Models, LimitWindow.Lifetime) with { Amount = 0, Deny = ["large"] }) { ByAdmin = true });
+        run.Run(new ReportUsage("u", "v", null, null, "small", null, JsonBytes.Parse("{\"tokens\":9}"), run.Store.Usage("v", "u")) { Caller = "v" });
         var done = run.Submit(CoreRun.Task("code", key: "k", hash: "h"));
         run.Report("w", new TaskReport.Failed(done, null, "once", true, 0, null));
         run.Settle();
         run.Report("w", new TaskReport.Completed(done, null, JsonBytes.Parse("{\"lines\":3}"), JsonBytes.Parse("{\"tokens\":1}")));
         var running = run.Submit(CoreRun.Task("code", title: "Running"));
         run.Report("w", new TaskReport.Progressed(running, null, 40, "on the way", null));
-        run.Submit(CoreRun.Task("nothing like it"));
+        var task = CoreRun.Task("nothing like it");
+        run.Submit(task with
+        {
+            Spec = task.Spec with { Budget = new Amounts([new("tokens", 500), new("jobs", 2)]), Estimate = JsonBytes.Parse("{\"tokens\":50,\"model\":\"small\"}") },
+        });
         run.Cancel(run.Submit(CoreRun.Task("code")));
     }
+
+    private static Limit Limited(string id, LimitUnit unit, LimitWindow window) => new()
+    {
+        Id = id,
+        Level = LimitLevel.Swarm,
+        Target = "",
+        Unit = unit,
+        Amount = 100_000,
+        Window = window,
+        Version = 0,
+        CreatedAt = 0,
+        UpdatedAt = 0,
+        LastSequence = 0,
+    };
 
     /// <summary>The same, with a horizon behind all of it.</summary>
     private static async Task<(CoreRun Run, long Horizon)> ShortenedAsync()
@@ -364,6 +415,8 @@ public sealed class StateComparerTests
             Webhook = In(row.Webhook),
             Question = In(row.Question),
             Responder = In(row.Responder),
+            Limit = In(row.Limit),
+            Balance = In(row.Balance),
         };
 
         T? In<T>(T? record)
@@ -403,6 +456,11 @@ public sealed class StateComparerTests
         var t when t == typeof(EventFilter) => new EventFilter { Types = ["other"] },
         var t when t == typeof(Requirement) => new RequirementPool().Get(["other"], [], null),
         var t when t == typeof(TaskProgress) => new TaskProgress(99, "changed", null, 1),
+        var t when t == typeof(Amounts) => new Amounts([new("other", 1)]),
+        var t when t == typeof(TaskCost) => new TaskCost("other", null, default, Estimate.None),
+        var t when t == typeof(TaskCharge) => new TaskCharge(new Amounts([new("other", 1)])),
+        var t when t == typeof(LimitWindow) => new LimitWindow(WindowKind.Week, "Europe/Berlin", 3, 2),
+        var t when t == typeof(IReadOnlyList<RollingStep>) => new[] { new RollingStep(1, 2) },
         var t when t == typeof(MatchScore) => new MatchScore(9, 9, 9, 9, 9, 9, 9),
         { IsEnum: true } t => Enum.GetValues(t).Cast<object>().First(other => !other.Equals(value)),
         var t => throw new NotSupportedException($"What is another value of {t}?"),

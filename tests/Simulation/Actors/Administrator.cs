@@ -96,6 +96,7 @@ internal sealed class Administrator(Universe universe, Random random)
             AgingMs = random.Pick([started.AgingMs, 50, 5_000]),
             OwnerFilter = random.Chance(0.5),
             RetryBaseMs = random.Pick([started.RetryBaseMs, 10]),
+            Allowances = started.Allowances with { },
         };
         var reply = await universe.Edge.ExecuteAsync(new ChangeSettings(options, ["agents.lease_ms"], []));
         universe.Reached(reply.IsAnswered ? Situation.SettingsChanged : Situation.SettingsChangeRefused);

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
@@ -15,12 +16,16 @@ internal sealed class Healer(Universe universe, string name, string? owner)
 
     public async Task RunAsync()
     {
-        await universe.Edge.ExecuteAsync(new RegisterAgent(name, Everything, owner, null, 50, AgentStatus.Ready, null) { Caller = name });
+        // Others ask for things at the same moment: a short queue may be full.
+        while ((await universe.Edge.ExecuteAsync(new RegisterAgent(name, Everything, owner, null, 50, AgentStatus.Ready, null) { Caller = name })).Refusal == Refusal.Busy)
+            await universe.DelayAsync(5);
         while (!rests)
         {
             var reports = held.ConvertAll(TaskReport (job) => new TaskReport.Completed(job.Task, job.Attempt, universe.Ledger.Completing(name, job.Task, job.Attempt), null));
             var exchange = new ExchangeWork(name, reports, [], null, 50) { Caller = name };
             var reply = await universe.Edge.ExchangeAsync(exchange, TimeSpan.FromMilliseconds(universe.Weather.State.LeaseMs / 4.0));
+            if (reply.Refusal == Refusal.Busy)
+                continue;
             held.Clear();
             if (reply.Value is not { } outcome)
             {

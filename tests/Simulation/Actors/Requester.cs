@@ -59,6 +59,8 @@ internal sealed class Requester(Universe universe, string name, Random random)
         var submission = universe.Ledger.Submit(name, number => Draw(number, random.Chance(0.15) ? NewId() : null));
         if (universe.Weather.TasksDepend && random.Chance(0.3) && universe.Known.Count > 0)
             submission = Replace(submission, submission.Task with { DependsOn = [Known()], Parent = random.Chance(0.3) ? Known() : null });
+        else if (universe.Weather.WorkIsLimited && random.Chance(0.3) && universe.Known.Count > 0)
+            submission = Replace(submission, submission.Task with { Parent = Known() });
         mine.Add(submission);
         if (submission.Task.Spec.IdempotencyKey is not null)
             keyed.Add(submission);
@@ -83,7 +85,8 @@ internal sealed class Requester(Universe universe, string name, Random random)
                 dependencies = [ids[0]];
             if (nowhere && i == count - 1)
                 dependencies = [NewId()];
-            bulk.Add(universe.Ledger.Submit(name, number => Draw(number, ids[i]) with { DependsOn = dependencies }));
+            TaskId? parent = universe.Weather.WorkIsLimited && i > 0 && random.Chance(0.4) ? ids[random.Next(i)] : null;
+            bulk.Add(universe.Ledger.Submit(name, number => Draw(number, ids[i]) with { DependsOn = dependencies, Parent = parent }));
         }
 
         // Sent in another order than they depend on each other in.
@@ -172,6 +175,9 @@ internal sealed class Requester(Universe universe, string name, Random random)
                     universe.Fail("I-10", $"A request of {name} with a circle, a reference to nowhere or a key used twice was accepted.");
                 for (var i = 0; i < submissions.Count; i++)
                     Note(submissions[i], accepted.Tasks[i], before[i]);
+                break;
+            case SubmitOutcome.BadReference { Member: "budget" } bad when !before[bad.Index].Existed:
+                universe.Reached(Situation.BudgetUnderBudgetRefused);
                 break;
             case SubmitOutcome.BadReference bad when mustBeRefused:
                 universe.Reached(bad.Problem.Contains("circle", StringComparison.Ordinal) ? Situation.CircleRefused : Situation.MissingReferenceRefused);
@@ -302,13 +308,24 @@ internal sealed class Requester(Universe universe, string name, Random random)
             Deadline = universe.Weather.TasksAreScheduled && random.Chance(0.15) ? now + random.Next(-100, 2 * FarthestMs) : null,
         };
         if (universe.Weather.KeysAreUsed && random.Chance(0.4))
-            return WithKey(ToBeConfirmed(task), "key " + number.ToString(CultureInfo.InvariantCulture));
-        task = ToBeConfirmed(task);
+            return WithKey(Limited(ToBeConfirmed(task)), "key " + number.ToString(CultureInfo.InvariantCulture));
+        task = Limited(ToBeConfirmed(task));
         return id is null ? task : task with { BodyHash = Hash(task) };
     }
 
     private NewTask ToBeConfirmed(NewTask task) =>
         universe.Weather.TasksAreConfirmed && random.Chance(0.2) ? task with { Spec = task.Spec with { Confirm = true } } : task;
+
+    /// <summary>With what it is expected to use, and what it and those below it may use at most.</summary>
+    private NewTask Limited(NewTask task) => !universe.Weather.WorkIsLimited ? task : task with
+    {
+        Spec = task.Spec with
+        {
+            Estimate = random.Chance(0.6) ? Treasurer.DrawEstimate(random) : null,
+            Labels = random.Chance(0.4) ? JsonBytes.Parse($"{{\"repo\":\"{random.Pick(Treasurer.Repos)}\"}}") : null,
+            Budget = random.Chance(0.15) ? Treasurer.DrawBudget(random) : null,
+        },
+    };
 
     private Submission Replace(Submission submission, NewTask task)
     {

@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Tasks;
 
 namespace Dispatch.Simulation.Actors;
@@ -15,6 +16,7 @@ internal sealed class Worker(Universe universe, string name, Random random)
 
     private readonly List<Job> jobs = [];
     private readonly List<Job> ended = [];
+    private readonly List<Bill> bills = [];
     private AgentStatus status = AgentStatus.Ready;
     private bool isRegistered;
     private Broker? broker;
@@ -39,6 +41,8 @@ internal sealed class Worker(Universe universe, string name, Random random)
                 await ComeAndGoAsync();
             else if (Weather.AgentsSleep && random.Chance(0.08))
                 await RestAsync();
+            else if (Weather.WorkIsLimited && random.Chance(0.1))
+                await TellUsageAsync();
             else if (random.Chance(0.15))
                 await HeartbeatAsync();
             else if (random.Chance(0.2) && jobs.Exists(job => job.DoneAt <= universe.Milliseconds))
@@ -139,16 +143,20 @@ internal sealed class Worker(Universe universe, string name, Random random)
             attempt = job.Attempt + random.Next(-1, 2);
         return job.Plan switch
         {
-            Plan.Fail => new TaskReport.Failed(job.Task, attempt, "it did not work", true, random.Chance(0.2) ? random.Next(2_000) : null, null),
+            Plan.Fail => new TaskReport.Failed(job.Task, attempt, "it did not work", true, random.Chance(0.2) ? random.Next(2_000) : null, DrawUsage(), DrawModel()),
             Plan.FailForGood => new TaskReport.Failed(job.Task, attempt, "it can't work", false, null, null),
             Plan.Release => new TaskReport.Released(job.Task, attempt, null),
             Plan.Start => new TaskReport.Started(job.Task, attempt),
             Plan.Progress => new TaskReport.Progressed(job.Task, attempt, random.Next(101), null, null),
-            _ => new TaskReport.Completed(job.Task, attempt, universe.Ledger.Completing(name, job.Task, attempt), random.Chance(0.3) ? Usage : null),
+            _ => new TaskReport.Completed(job.Task, attempt, universe.Ledger.Completing(name, job.Task, attempt), DrawUsage(), DrawModel()),
         };
     }
 
     private static readonly Events.JsonBytes Usage = new("{\"tokens_in\":7}"u8.ToArray());
+
+    private Events.JsonBytes? DrawUsage() => Weather.WorkIsLimited && random.Chance(0.8) ? Treasurer.DrawUsage(random) : random.Chance(0.3) ? Usage : null;
+
+    private string? DrawModel() => Weather.WorkIsLimited ? Treasurer.DrawModel(random) : null;
 
     private void Take(TaskReport report, ReportVerdict verdict)
     {
@@ -222,6 +230,68 @@ internal sealed class Worker(Universe universe, string name, Random random)
         // A zombie goes on all the same.
         if (!Weather.WorkersMisbehave || random.Chance(0.5))
             jobs.RemoveAll(job => job.Task == revoked.Task && job.Attempt <= revoked.Attempt);
+    }
+
+    /// <summary>Tells what it used before the end or after it, of no task or of one that is not its own; and tells it again, or something else under the same id.</summary>
+    private async Task TellUsageAsync()
+    {
+        if (bills.Count > 0 && random.Chance(0.4))
+        {
+            var known = random.Pick(bills);
+            await SendAsync(known, random.Chance(0.3) ? known.Report with { Attempt = (known.Report.Attempt ?? 0) + 7 } : known.Report);
+            return;
+        }
+
+        var job = jobs.Count > 0 && random.Chance(0.7) ? random.Pick(jobs) : ended.Count > 0 ? random.Pick(ended) : null;
+        TaskId? task = Weather.WorkersMisbehave && universe.Known.Count > 0 && random.Chance(0.2) ? random.Pick(universe.Known) : random.Chance(0.8) ? job?.Task : null;
+        int? attempt = task is not null && task == job?.Task && random.Chance(0.8) ? job.Attempt : null;
+        var bill = new Bill(new ReportUsage(
+            $"{name} {bills.Count}", name, task, attempt, DrawModel(), task is null && random.Chance(0.3) ? random.Pick(Treasurer.Repos) : null, Treasurer.DrawUsage(random), new UsageFacts(0, null, null)));
+        bills.Add(bill);
+        await SendAsync(bill, bill.Report);
+    }
+
+    private async Task SendAsync(Bill bill, ReportUsage report)
+    {
+        var before = bill.Sequence;
+        var reply = await universe.Edge.ReportUsageAsync(report, byAdmin: false);
+
+        // What the log no longer holds is not known any more.
+        var isKept = before is { } known && known >= universe.Disk.Horizon;
+        switch (reply.Value)
+        {
+            case UsageOutcome.Taken taken when report != bill.Report:
+                if (isKept)
+                    universe.Fail("I-3", $"Another report of {name} under the id {report.Id} was taken.");
+                bill.Report = report;
+                bill.Sequence = taken.Sequence;
+                break;
+            case UsageOutcome.Taken taken:
+                if (isKept && (taken.IsNew || taken.Sequence != before))
+                    universe.Fail("I-3", $"Report {report.Id} of {name} was booked at {before}, and again at {taken.Sequence}.");
+                bill.Sequence = taken.Sequence;
+                Note(report, taken.IsNew);
+                break;
+            case UsageOutcome.Mismatch when report == bill.Report:
+                universe.Fail("I-3", $"A repeat of {name}'s report {report.Id} is called another one.");
+                break;
+            case UsageOutcome.Mismatch:
+                universe.Reached(Situation.UsageIdMisused);
+                break;
+            case UsageOutcome.NotTheAgents:
+                universe.Reached(Situation.UsageOfAnothersTask);
+                break;
+        }
+    }
+
+    private void Note(ReportUsage report, bool isNew)
+    {
+        if (!isNew)
+            universe.Reached(Situation.UsageRepeated);
+        else if (report.Task is not { } task)
+            universe.Reached(Situation.UsageOfNoTask);
+        else
+            universe.Reached(universe.Disk.Find(task) is { Task.IsHeld: true } ? Situation.UsageWhileRunning : Situation.UsageAfterEnd);
     }
 
     private async Task HeartbeatAsync()
@@ -328,6 +398,15 @@ internal sealed class Worker(Universe universe, string name, Random random)
         Release,
         Start,
         Progress,
+    }
+
+    /// <summary>A usage report that it sent, perhaps without hearing of it.</summary>
+    private sealed class Bill(ReportUsage report)
+    {
+        public ReportUsage Report { get; set; } = report;
+
+        /// <summary>Where it was booked; null while that is not known.</summary>
+        public long? Sequence { get; set; }
     }
 
     private sealed record Job(TaskId Task, int Attempt, Plan Plan, long DoneAt)

@@ -74,6 +74,11 @@ internal sealed class Ledger(Universe universe)
             universe.Fail("I-3", $"Task {id} was acknowledged as new, and the newest one for '{submission.Task.Spec.Title}' is {submission.Created[^1]}.");
     }
 
+    public bool WasAssigned(TaskId task, int attempt, string agent) => assigned.GetValueOrDefault((task, attempt)) == agent;
+
+    /// <summary>True when no attempt came after it.</summary>
+    public bool IsLatest(TaskId task, int attempt) => !assigned.ContainsKey((task, attempt + 1));
+
     public bool WasRemoved(TaskId id) => removed.Contains(id);
 
     /// <summary>The worker was given the task.</summary>

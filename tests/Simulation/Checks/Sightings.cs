@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Matching;
 using Dispatch.Sequencing;
 using Dispatch.Sessions;
@@ -10,6 +11,7 @@ namespace Dispatch.Simulation.Checks;
 internal sealed class Sightings(Universe universe)
 {
     private readonly HashSet<string> waking = new(StringComparer.Ordinal);
+    private readonly HashSet<string> shortOfAllowance = new(StringComparer.Ordinal);
 
     public void Note(Batch batch)
     {
@@ -29,6 +31,8 @@ internal sealed class Sightings(Universe universe)
                     break;
                 case TaskAssigned e:
                     assigned++;
+                    if (shortOfAllowance.Remove(happened.Subject))
+                        universe.Reached(Situation.GivenOnceThereWasRoom);
                     if (woken is not null && !woken.Add(e.Agent))
                         universe.Reached(Situation.WokenWithSeveral);
                     break;
@@ -57,6 +61,9 @@ internal sealed class Sightings(Universe universe)
                 case TaskReleased { Reason: "the agent was drained" }:
                     universe.Reached(Situation.DrainedWithWork);
                     break;
+                case TaskReleased e when e.Reason.StartsWith("paused", StringComparison.Ordinal):
+                    universe.Reached(Situation.PausedByLimit);
+                    break;
                 case TaskReleased { Reason: "released by the worker" }:
                     universe.Reached(Situation.ReleasedToAnother);
                     break;
@@ -74,6 +81,17 @@ internal sealed class Sightings(Universe universe)
                     break;
                 case TaskUnmatched e:
                     NoteUnmatched(e.Reason);
+                    if (e.Reason == WaitReason.Allowance)
+                        shortOfAllowance.Add(happened.Subject);
+                    break;
+                case AllowanceReset { Used: > 0 }:
+                    universe.Reached(Situation.WindowReset);
+                    break;
+                case AllowanceWarning:
+                    universe.Reached(Situation.WarnedOfLimit);
+                    break;
+                case AllowanceExceeded e:
+                    universe.Reached(e.Overshoot > 0 ? Situation.Overshot : Situation.LimitExceeded);
                     break;
                 case AgentOffline:
                     universe.Reached(Situation.WentOffline);
@@ -118,14 +136,28 @@ internal sealed class Sightings(Universe universe)
                 universe.Reached(Situation.CompletedAsItTimedOut);
         }
 
+        NoteBalances(batch, assigned);
         if (assigned == 1 && universe.Weather.State.MatchLimit == 1)
             universe.Reached(Situation.MatchLimitReached);
         if (timers > 0 && universe.Weather.State.DueLimit == 1)
             universe.Reached(Situation.DueLimitReached);
     }
 
+    private void NoteBalances(Batch batch, int assigned)
+    {
+        if (batch.Balances.Any(balance => balance.CooldownUntil > batch.Events[0].Timestamp))
+            universe.Reached(Situation.CooledDown);
+        var reserved = batch.Balances.Where(balance => balance.Reserved > 0).Select(balance => balance.Limit).ToHashSet(StringComparer.Ordinal);
+        if (batch.RemovedLimits.Any(reserved.Contains))
+            universe.Reached(Situation.LimitDeletedWithReservations);
+        if (assigned == 0 && batch.Limits.Any(limit => limit is { Version: 1, Level: not LimitLevel.Task } && reserved.Contains(limit.Id)))
+            universe.Reached(Situation.LimitSetAgainOverReservations);
+    }
+
     private void NoteTimeout(TaskTimedOut timeout, Batch batch)
     {
+        if (timeout.Error.Contains("job_ms", StringComparison.Ordinal))
+            universe.Reached(Situation.EndedByLimit);
         if (timeout.Error.StartsWith("The deadline", StringComparison.Ordinal))
         {
             universe.Reached(timeout.Agent is null ? Situation.DeadlineWhileWaiting : Situation.DeadlineWhileHeld);
@@ -140,6 +172,9 @@ internal sealed class Sightings(Universe universe)
     {
         switch (reason)
         {
+            case WaitReason.Allowance:
+                universe.Reached(Situation.RefusedByLimit);
+                break;
             case WaitReason.NoAgents:
                 universe.Reached(Situation.UnmatchedNoAgents);
                 break;

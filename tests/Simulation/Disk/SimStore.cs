@@ -159,7 +159,7 @@ internal sealed class SimStore(Machine machine, TimeProvider clock, Random rando
 
     public Task<UsageFacts> FindUsageAsync(string reporter, string id, TaskId? task, CancellationToken cancel) => ReadAsync(
         () => new UsageFacts(
-            Disk.Sequence, Disk.Usage.TryGetValue((reporter, id), out var row) && row.Sequence >= Disk.Horizon ? row : null, task is { } wanted ? Disk.Find(wanted) : null), cancel);
+            Disk.Sequence, machine.Bug != Bug.UsageReportsForgotten && Disk.Usage.TryGetValue((reporter, id), out var row) && row.Sequence >= Disk.Horizon ? row : null, task is { } wanted ? Disk.Find(wanted) : null), cancel);
 
     public Task<IReadOnlyList<LedgerEntry>> ListLedgerAsync(LedgerQuery query, CancellationToken cancel) => ReadAsync(
         () => query.Page(
