@@ -48,6 +48,16 @@ namespace Dispatch.Client;
 [JsonSerializable(typeof(Responder))]
 [JsonSerializable(typeof(IReadOnlyList<Responder>))]
 [JsonSerializable(typeof(ResponderBody))]
+[JsonSerializable(typeof(LimitRequest))]
+[JsonSerializable(typeof(Limit))]
+[JsonSerializable(typeof(IReadOnlyList<Limit>))]
+[JsonSerializable(typeof(IReadOnlyList<LimitStanding>))]
+[JsonSerializable(typeof(IReadOnlyList<LedgerEntry>))]
+[JsonSerializable(typeof(Allowance))]
+[JsonSerializable(typeof(AllowanceCheck))]
+[JsonSerializable(typeof(AllowanceAnswer))]
+[JsonSerializable(typeof(UsageReport))]
+[JsonSerializable(typeof(UsageReceipt))]
 [JsonSerializable(typeof(Problem))]
 internal sealed partial class WireJson : JsonSerializerContext;
 
@@ -55,9 +65,9 @@ internal sealed record StartBody(int? Attempt);
 
 internal sealed record ProgressBody(double? Percent, string? Message, JsonElement? Data, int? Attempt);
 
-internal sealed record CompleteBody(JsonElement? Result, JsonElement? Usage, int? Attempt);
+internal sealed record CompleteBody(JsonElement? Result, JsonElement? Usage, string? Model, int? Attempt);
 
-internal sealed record FailBody(string Error, bool? Retryable, [property: JsonPropertyName("retry_after_ms")] TimeSpan? RetryAfter, JsonElement? Usage, int? Attempt);
+internal sealed record FailBody(string Error, bool? Retryable, [property: JsonPropertyName("retry_after_ms")] TimeSpan? RetryAfter, JsonElement? Usage, string? Model, int? Attempt);
 
 internal sealed record HeartbeatBody(string? Status);
 
