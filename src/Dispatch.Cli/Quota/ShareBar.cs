@@ -12,7 +12,11 @@ namespace Dispatch.Cli.Quota;
 internal sealed record ShareBar(long Used, long Reserved, long Amount, string State)
 {
     public const int Least = 8;
+    public const int Enough = 20;
     public const int Most = 30;
+
+    /// <summary>Columns in front of a bar and behind it.</summary>
+    public const int Around = 5;
 
     /// <summary>Null for limits of which nothing is used up or held.</summary>
     public static ShareBar? Of(LimitStanding standing) => standing.Limit switch
