@@ -305,6 +305,7 @@ public sealed class Broker : IAsyncDisposable
         RetryBaseMs = (long)config.Retry.Base.TotalMilliseconds,
         RetryCapMs = (long)config.Retry.Cap.TotalMilliseconds,
         QuestionTimeoutMs = (long)config.Questions.Timeout.TotalMilliseconds,
+        Allowances = config.Allowances.Options,
         TickMs = (long)config.Assignment.TickInterval.TotalMilliseconds,
     };
 

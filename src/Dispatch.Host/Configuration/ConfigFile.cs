@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Text;
+using System.Text.Json;
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 
@@ -15,6 +17,9 @@ internal sealed class ConfigFile(string path, ReadOnlyMemory<byte>? content, Lis
 {
     /// <summary>Most bytes it may have.</summary>
     public const int Largest = 1 << 20;
+
+    // A mapping of a key, in it one more or a list.
+    private const int Deepest = 2;
 
     private readonly List<ConfigFileEntry> entries = [];
     private IParser parser = null!;
@@ -126,6 +131,10 @@ internal sealed class ConfigFile(string path, ReadOnlyMemory<byte>? content, Lis
             {
                 ReadList(section, name, list);
             }
+            else if (ConfigKeys.Find($"{section}.{name}") is { IsMap: true } && parser.Accept<MappingStart>(out MappingStart? map))
+            {
+                ReadMap(section, name, map);
+            }
             else
             {
                 Fault($"{section}.{name}", parser.Current!, "the value must be a single value or a list");
@@ -151,6 +160,50 @@ internal sealed class ConfigFile(string path, ReadOnlyMemory<byte>? content, Lis
         }
 
         entries.Add(new ConfigFileEntry(section, name, string.Join(',', items), Line(start)));
+    }
+
+    private void ReadMap(string section, string name, MappingStart start)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer))
+            WriteNode(json, $"{section}.{name}", 0);
+        entries.Add(new ConfigFileEntry(section, name, Encoding.UTF8.GetString(buffer.WrittenSpan), Line(start)));
+    }
+
+    /// <summary>Writes what comes next as JSON, every value as a text.</summary>
+    private void WriteNode(Utf8JsonWriter json, string key, int depth)
+    {
+        if (parser.TryConsume<Scalar>(out Scalar? scalar))
+        {
+            json.WriteStringValue(scalar.Value);
+        }
+        else if (depth < Deepest && parser.TryConsume<MappingStart>(out _))
+        {
+            json.WriteStartObject();
+            var seen = new Dictionary<string, int>(StringComparer.Ordinal);
+            while (!parser.TryConsume<MappingEnd>(out _))
+            {
+                if (ReadName(seen, key + ".") is not { } name)
+                    continue;
+                json.WritePropertyName(name);
+                WriteNode(json, $"{key}.{name}", depth + 1);
+            }
+
+            json.WriteEndObject();
+        }
+        else if (depth < Deepest && parser.TryConsume<SequenceStart>(out _))
+        {
+            json.WriteStartArray();
+            while (!parser.TryConsume<SequenceEnd>(out _))
+                WriteNode(json, key, Deepest);
+            json.WriteEndArray();
+        }
+        else
+        {
+            Fault(key, parser.Current!, "must hold single values here");
+            parser.SkipThisAndNestedEvents();
+            json.WriteNullValue();
+        }
     }
 
     /// <summary>The next key of a mapping; null, with its value skipped, when it can't be used.</summary>

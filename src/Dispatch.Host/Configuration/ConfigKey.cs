@@ -55,8 +55,11 @@ public sealed class ConfigKey
     /// <summary>The long environment variable that every key has.</summary>
     public string LongVariable => $"DISPATCH__{Section.ToUpperInvariant()}__{Name.ToUpperInvariant()}";
 
-    /// <summary>The value in a configuration: long, bool, string, list of strings, or null. Not masked.</summary>
+    /// <summary>The value in a configuration: long, bool, string, list of strings, <see cref="ConfigMap"/>, or null. Not masked.</summary>
     public Func<DispatchConfig, object?> Value { get; }
+
+    /// <summary>Whether the value is a mapping, which is JSON outside the file.</summary>
+    public bool IsMap { get; init; }
 
     /// <summary>Whether the key may be empty.</summary>
     public bool IsOptional => clear is not null;
@@ -182,7 +185,8 @@ public sealed class ConfigKey
         string summary,
         string? variable = null,
         bool optional = false,
-        bool secret = false) =>
+        bool secret = false,
+        bool live = false) =>
         new(
             path,
             allowed,
@@ -193,6 +197,7 @@ public sealed class ConfigKey
             Summary = summary,
             Variable = variable,
             IsSecret = secret,
+            IsLive = live,
         };
 
     internal static ConfigKey List(
@@ -214,6 +219,21 @@ public sealed class ConfigKey
             config => set(config, []))
         {
             Summary = summary,
+        };
+
+    internal static ConfigKey Map<T>(
+        string path,
+        string allowed,
+        Func<string, T?> read,
+        Func<DispatchConfig, ConfigMap> get,
+        Func<DispatchConfig, T, DispatchConfig> set,
+        string summary)
+        where T : class =>
+        new(path, allowed, config => get(config), (config, text) => read(text) is { } map ? set(config, map) : null, config => set(config, read("{}")!))
+        {
+            Summary = summary,
+            IsMap = true,
+            IsLive = true,
         };
 
     internal static (string Name, T Value)[] Names<T>()

@@ -1,4 +1,5 @@
 using System.Net;
+using Dispatch.Tasks;
 using Microsoft.Extensions.Logging;
 
 namespace Dispatch.Host.Configuration;
@@ -78,6 +79,19 @@ public static class ConfigKeys
 
         ConfigKey.Duration("questions.timeout_ms", 1_000, 30 * Day, c => c.Questions.Timeout, (c, v) => c with { Questions = new() { Timeout = v } },
             "How long a question waits for answers when it does not say itself; also how long a task waits to be confirmed.", live: true),
+
+        ConfigKey.Text("allowances.default_model", "1 to 128 characters", text => text.Length <= TaskLimits.MaxModel, c => c.Allowances.DefaultModel, (c, v) => c with { Allowances = c.Allowances with { DefaultModel = v } },
+            "The model of work that names none. Without it that has no price, and a limit of money refuses it.", optional: true, live: true),
+        ConfigKey.Number("allowances.default_tokens_in", 0, 1_000_000_000, c => c.Allowances.DefaultTokensIn, (c, v) => c with { Allowances = c.Allowances with { DefaultTokensIn = v } },
+            "Tokens in that are reserved for a task without an estimate whose like has not been seen.", live: true),
+        ConfigKey.Number("allowances.default_tokens_out", 0, 1_000_000_000, c => c.Allowances.DefaultTokensOut, (c, v) => c with { Allowances = c.Allowances with { DefaultTokensOut = v } },
+            "The same for tokens out.", live: true),
+        ConfigKey.Text("allowances.currency", "3 capital letters", text => text.Length == 3 && text.All(char.IsAsciiLetterUpper), c => c.Allowances.Currency, (c, v) => c with { Allowances = c.Allowances with { Currency = v! } },
+            "What limits of money and prices are in. Only shown.", live: true),
+        ConfigKey.Map("allowances.prices", ConfigMaps.PricesAllowed, ConfigMaps.ReadPrices, c => ConfigMaps.Show(c.Allowances.Prices), (c, v) => c with { Allowances = c.Allowances with { Prices = v } },
+            "What a million tokens cost by model, in micro-units: 3000000 is 3 dollars when the currency is USD."),
+        ConfigKey.Map("allowances.teams", ConfigMaps.TeamsAllowed, ConfigMaps.ReadTeams, c => ConfigMaps.Show(c.Allowances.Teams), (c, v) => c with { Allowances = c.Allowances with { Teams = v } },
+            "The owners of each team, for limits of level `team`. An owner is in one team at most."),
 
         ConfigKey.Flag("webhooks.allow_private", c => c.Webhooks.AllowPrivate, (c, v) => c with { Webhooks = new() { AllowPrivate = v } },
             "Whether webhooks may be delivered to loopback, private, link-local and other addresses that are not public.", "DISPATCH_WEBHOOKS_ALLOW_PRIVATE"),

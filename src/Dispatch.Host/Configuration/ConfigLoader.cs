@@ -223,6 +223,9 @@ public sealed class ConfigLoader
 
         if (config.Retry.Cap < config.Retry.Base)
             Refuse("retry.cap_ms", $"is below retry.base_ms ({(long)config.Retry.Base.TotalMilliseconds} from {Source("retry.base_ms")})");
+
+        if (config.Allowances.FindShared() is { } shared)
+            Refuse("allowances.teams", $"has owner {shared.Owner} in two teams, {shared.One} and {shared.Other}; an owner is in one at most");
     }
 
     private void Refuse(string path, string message)

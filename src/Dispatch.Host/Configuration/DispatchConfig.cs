@@ -33,6 +33,9 @@ public sealed record DispatchConfig
     /// <summary>What is asked before a step is taken.</summary>
     public QuestionSettings Questions { get; init; } = new();
 
+    /// <summary>What limits go by: prices, teams, defaults.</summary>
+    public AllowanceSettings Allowances { get; init; } = new();
+
     /// <summary>Deliveries of events to receivers outside.</summary>
     public WebhookSettings Webhooks { get; init; } = new();
 

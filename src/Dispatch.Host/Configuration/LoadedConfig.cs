@@ -23,7 +23,7 @@ public sealed record LoadedConfig(DispatchConfig Config, IReadOnlyDictionary<str
 {
     // Paths and urls stay readable; what is written goes to a terminal or a file, not into a page.
     private static readonly JsonWriterOptions Indented = new() { Indented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
-    private static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    internal static readonly JsonWriterOptions Compact = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>What it was made of.</summary>
     public ConfigInputs Inputs { get; init; } = new() { Environment = new Dictionary<string, string>() };
@@ -97,6 +97,9 @@ public sealed record LoadedConfig(DispatchConfig Config, IReadOnlyDictionary<str
                 foreach (string item in items)
                     writer.WriteStringValue(item);
                 writer.WriteEndArray();
+                break;
+            case ConfigMap map:
+                writer.WriteRawValue(map.Json);
                 break;
             default:
                 writer.WriteNullValue();

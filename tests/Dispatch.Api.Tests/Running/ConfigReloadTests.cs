@@ -47,6 +47,26 @@ public sealed class ConfigReloadTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Teams_and_prices_take_effect_in_the_running_broker()
+    {
+        await StartAsync("allowances: { teams: { core: [ana] } }\n");
+        var limit = new { level = "team", target = "web", unit = "money", amount = 1_000 };
+        Assert.Equal(["target"], (await broker.Admin.PutAsync("/api/v1/limits/web", limit)).ExpectFaults());
+
+        await ChangeAsync("allowances:\n  teams: { core: [ana], web: [ben] }\n");
+        (await broker.Admin.PutAsync("/api/v1/limits/web", limit)).Expect(201);
+        await broker.RegisterAsync("coder", "code", owner: "ben");
+        var id = (await broker.As("alice").SubmitAsync(new { title = "x", required_capabilities = new[] { "code" }, estimate = new { tokens_in = 2_000_000, tokens_out = 1, model = "small" } })).Id();
+        Assert.Contains("price of model 'small' is missing", (await broker.As("alice").GetAsync($"/api/v1/tasks/{id}/explain")).Expect(200).Text("message"), StringComparison.Ordinal);
+        Assert.Equal("web", (await broker.Admin.GetAsync("/api/v1/agents/coder/allowance")).Expect(200).Text("team"));
+
+        await ChangeAsync("allowances:\n  teams: { core: [ana], web: [ben] }\n  prices: { small: { in: 100, out: 0 } }\n");
+
+        Assert.Equal("""{"web":200}""", (await broker.As("alice").ReachesAsync(id, "assigned")).GetProperty("reserved").GetRawText());
+        Assert.Equal(["allowances.prices"], (await ReloadsAsync())[1].GetProperty("data").Items("applied").Select(key => key.GetString()));
+    }
+
+    [Fact]
     public async Task What_the_environment_sets_stays_whatever_the_file_says()
     {
         await StartAsync("assignment: { default_timeout_ms: 1000 }\n", new() { ["DISPATCH__ASSIGNMENT__DEFAULT_TIMEOUT_MS"] = "7000" });

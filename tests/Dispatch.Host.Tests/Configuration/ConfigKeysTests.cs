@@ -71,7 +71,7 @@ public sealed class ConfigKeysTests
 
     [Fact]
     public void The_sections_that_are_live_are_live_as_a_whole() =>
-        Assert.All(ConfigKeys.All.Where(key => key.Section is "assignment" or "agents" or "limits" or "retry" or "retention"), key => Assert.True(key.IsLive, key.Path));
+        Assert.All(ConfigKeys.All.Where(key => key.Section is "assignment" or "agents" or "limits" or "retry" or "retention" or "allowances"), key => Assert.True(key.IsLive, key.Path));
 
     [Fact]
     public void The_comment_of_every_property_tells_range_and_default()
@@ -223,6 +223,10 @@ public sealed class ConfigKeysTests
         "assignment.owner_filter_enabled" => "false",
         "webhooks.allow_private" => "true",
         "retention.events_bytes" => "1048576",
+        "allowances.default_model" => "small",
+        "allowances.currency" => "EUR",
+        "allowances.prices" => """{"small":{"in":1,"out":2}}""",
+        "allowances.teams" => """{"core":["ana","ben"]}""",
         "logging.level" => "warn",
         "logging.format" => "text",
         "logging.access" => "errors",

@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Host.Configuration;
 using Microsoft.Extensions.Logging;
 
@@ -170,6 +171,73 @@ public sealed class ConfigLoaderTests : IDisposable
     {
         directory.Write("work/dispatch.yaml", yaml);
         Assert.Contains(Faults(), fault => fault.Message.Contains(expected, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Prices_and_teams_are_mappings_in_the_file()
+    {
+        directory.Write("work/dispatch.yaml", """
+            allowances:
+              currency: EUR
+              default_model: small
+              prices:
+                claude-opus-4: { in: 15000000, out: 75000000 }
+                small:
+                  in: 250000
+                  out: 0
+              teams:
+                core: [ana, "ben"]
+                web:
+                  - cleo
+            """);
+
+        AllowanceSettings allowances = Load().Config.Allowances;
+
+        Assert.Equal(("EUR", "small"), (allowances.Currency, allowances.DefaultModel));
+        Assert.Equal(new ModelPrice(15_000_000, 75_000_000), allowances.Prices["claude-opus-4"]);
+        Assert.Equal(new ModelPrice(250_000, 0), allowances.Prices["small"]);
+        Assert.Equal(["ana", "ben"], allowances.Teams["core"]);
+        Assert.Equal("web", allowances.Options.TeamOf["cleo"]);
+    }
+
+    [Fact]
+    public void Prices_and_teams_are_JSON_in_a_variable()
+    {
+        DispatchConfig config = Load(environment: new() { ["DISPATCH__ALLOWANCES__PRICES"] = """{"m":{"in":1,"out":2}}""", ["DISPATCH__ALLOWANCES__TEAMS"] = """{"t":["o"]}""" }).Config;
+
+        Assert.Equal(new ModelPrice(1, 2), config.Allowances.Prices["m"]);
+        Assert.Equal("t", config.Allowances.Options.TeamOf["o"]);
+    }
+
+    [Theory]
+    [InlineData("allowances: { prices: { m: { in: -1, out: 2 } } }", "allowances.prices", "allowed is a mapping of models")]
+    [InlineData("allowances: { prices: { m: { in: 1 } } }", "allowances.prices", "allowed is a mapping of models")]
+    [InlineData("allowances: { prices: { m: { in: 1, out: 2, cached: 3 } } }", "allowances.prices", "allowed is a mapping of models")]
+    [InlineData("allowances: { prices: { m: { in: 1.5, out: 2 } } }", "allowances.prices", "allowed is a mapping of models")]
+    [InlineData("allowances: { prices: { m: 3 } }", "allowances.prices", "allowed is a mapping of models")]
+    [InlineData("allowances: { prices: 3 }", "allowances.prices", "allowed is a mapping of models")]
+    [InlineData("allowances: { prices: { m: { in: { x: 1 }, out: 2 } } }", "allowances.prices.m.in", "single values")]
+    [InlineData("allowances:\n  prices:\n    m: { in: 1, out: 1 }\n    m: { in: 1, out: 1 }\n", "allowances.prices.m", "given twice")]
+    [InlineData("allowances: { teams: { core: ana } }", "allowances.teams", "allowed is a mapping of teams")]
+    [InlineData("allowances: { teams: { core: [] } }", "allowances.teams", "allowed is a mapping of teams")]
+    [InlineData("allowances: { teams: { core: [''] } }", "allowances.teams", "allowed is a mapping of teams")]
+    [InlineData("allowances: { teams: { core: [ana], web: [ben, ana] } }", "allowances.teams", "owner ana in two teams, core and web")]
+    [InlineData("allowances: { currency: eur }", "allowances.currency", "3 capital letters")]
+    [InlineData("allowances: { default_tokens_in: -1 }", "allowances.default_tokens_in", "a whole number from 0")]
+    public void Wrong_allowances_are_told(string yaml, string key, string expected)
+    {
+        directory.Write("work/dispatch.yaml", yaml);
+        Assert.Contains(Faults(), fault => fault.Key == key && fault.Message.Contains(expected, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void What_the_core_goes_by_stays_the_same_while_nothing_of_it_changes()
+    {
+        var before = new AllowanceSettings();
+
+        Assert.Same(before.Options, (before with { Currency = "EUR" }).Options);
+        Assert.NotSame(before.Options, (before with { DefaultTokensIn = 1 }).Options);
+        Assert.Equal(8_000, before.Options.DefaultTokensIn);
     }
 
     [Theory]

@@ -46,7 +46,7 @@ public sealed class LoadedConfigTests : IDisposable
     [Fact]
     public void Yaml_can_be_loaded_again_and_means_the_same()
     {
-        LoadedConfig first = Load(new() { ["server.port"] = "1234", ["logging.level"] = "warn", ["server.allowed_hosts"] = "a.example,b.example", ["hermes.url"] = "nats://h:1" });
+        LoadedConfig first = Load(new() { ["server.port"] = "1234", ["logging.level"] = "warn", ["server.allowed_hosts"] = "a.example,b.example", ["hermes.url"] = "nats://h:1", ["allowances.prices"] = """{"a/b:c":{"in":1,"out":2}}""", ["allowances.teams"] = """{"x":["y","z z"],"w":["v"]}""" });
         string file = directory.Write("again.yaml", first.Show(ConfigFormat.Yaml));
 
         LoadedConfig second = Assert.IsType<ConfigOutcome.Loaded>(ConfigLoader.Load(Inputs([]) with { File = file })).Config;
