@@ -14,7 +14,7 @@ internal static class LimitWords
     /// <summary>Whose spending it counts: <c>agent coder-1</c>, <c>each owner</c>, <c>the swarm</c>.</summary>
     public static string Whose(Limit limit) => limit.Level switch
     {
-        "swarm" => "the swarm",
+        LimitLevel.Swarm => "the swarm",
         _ when limit.Target == Each => $"each {limit.Level}",
         _ => $"{limit.Level} {limit.Target}",
     };
@@ -29,10 +29,10 @@ internal static class LimitWords
         var amount = limit.Amount ?? 0;
         var rule = limit.Unit switch
         {
-            "models" => string.Join("; ", new[] { Models("only", limit.Allow), Models("not", limit.Deny) }.Where(part => part is not null)),
-            "job_ms" => $"{QuotaAmount.Show(amount, limit.Unit)} a job at most",
-            "cooldown_ms" => $"{QuotaAmount.Show(amount, limit.Unit)} without new work after a failure",
-            "concurrent_jobs" => $"{QuotaAmount.Show(amount, limit.Unit)} at once".Replace("concurrent ", "", StringComparison.Ordinal),
+            LimitUnit.Models => string.Join("; ", new[] { Models("only", limit.Allow), Models("not", limit.Deny) }.Where(part => part is not null)),
+            LimitUnit.JobMs => $"{QuotaAmount.Show(amount, limit.Unit)} a job at most",
+            LimitUnit.CooldownMs => $"{QuotaAmount.Show(amount, limit.Unit)} without new work after a failure",
+            LimitUnit.ConcurrentJobs => $"{QuotaAmount.Show(amount, limit.Unit)} at once".Replace("concurrent ", "", StringComparison.Ordinal),
             _ => $"{QuotaAmount.Show(amount, limit.Unit)} {Window(limit.Window)}",
         };
         if (limit.Model is { } model)

@@ -55,7 +55,7 @@ internal static class StandingView
                 continue;
             }
 
-            var numbers = limit.Unit == "concurrent_jobs"
+            var numbers = limit.Unit == LimitUnit.ConcurrentJobs
                 ? $"{ShareBar.Percent(standing)}  {Amount(standing.Reserved)} in hand, {Amount(standing.Remaining)} left"
                 : $"{ShareBar.Percent(standing)}  {Amount(standing.Used)} used, {Amount(standing.Reserved)} reserved, {Amount(standing.Remaining)} left";
             // All on one line where there is room for a bar that says something.

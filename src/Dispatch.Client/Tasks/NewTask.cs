@@ -50,7 +50,11 @@ public sealed record NewTask
 
     /// <summary>The same key from the same caller is the same task. Null: see <see cref="DispatchClientOptions.GenerateIdempotencyKeys"/>.</summary>
     public string? IdempotencyKey { get; init; }
+    /// <summary>What it is expected to use: a JSON object with <c>tokens_in</c>, <c>tokens_out</c>, <c>money</c> and the like, and <c>model</c>.</summary>
     public JsonElement? Estimate { get; init; }
+
+    /// <summary>What it and the tasks below it may use, over all attempts, by name of unit; null: no budget of its own.</summary>
+    public IReadOnlyDictionary<string, long>? Budget { get; init; }
 
     /// <summary>True: not given out before somebody has confirmed it; a question of type <c>task.confirmation</c> is asked about it.</summary>
     public bool? Confirm { get; init; }
