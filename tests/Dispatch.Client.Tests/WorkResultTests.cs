@@ -38,6 +38,19 @@ public sealed class WorkResultTests
         Assert.Equal("E", Error(WorkResult.Fail("E")));
     }
 
+    [Fact]
+    public void What_is_no_name_of_a_model_is_refused()
+    {
+        foreach (var wrong in new[] { "", " ", "a\nb", new string('m', 129) })
+        {
+            Assert.Throws<ArgumentException>(() => WorkResult.Complete(model: wrong));
+            Assert.Throws<ArgumentException>(() => WorkResult.Fail("E", model: wrong));
+        }
+
+        Assert.Equal("small", ((WorkResult.Completed)WorkResult.Complete(model: "small")).Model);
+        Assert.Equal("small", ((WorkResult.Failed)WorkResult.Fail("E", model: "small")).Model);
+    }
+
     [Theory]
     [InlineData(-1)]
     [InlineData(86_400_001)]

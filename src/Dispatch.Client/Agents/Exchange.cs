@@ -36,6 +36,9 @@ public sealed record TaskReport
     /// <summary>What it cost, for example tokens; with <c>completed</c> and <c>failed</c>.</summary>
     public JsonElement? Usage { get; init; }
 
+    /// <summary>The model that was used, 1 to 128 characters; with <c>completed</c> and <c>failed</c>.</summary>
+    public string? Model { get; init; }
+
     /// <summary>With <c>failed</c>.</summary>
     public string? Error { get; init; }
 

@@ -98,15 +98,19 @@ public sealed partial class DispatchClient
         ReportAsync(id, "progress", Bytes(new ProgressBody(progress.Percent, progress.Message, progress.Data, attempt), WireJson.Default.ProgressBody), cancel);
 
     /// <summary>The worker succeeded. Saying so again changes nothing.</summary>
+    /// <param name="model">The model that was used; null: the one of the task's estimate.</param>
     /// <inheritdoc cref="StartTaskAsync"/>
-    public Task<DispatchTask> CompleteTaskAsync(string id, JsonElement? result = null, JsonElement? usage = null, int? attempt = null, CancellationToken cancel = default) =>
-        ReportAsync(id, "complete", Bytes(new CompleteBody(result, usage, attempt), WireJson.Default.CompleteBody), cancel);
+    public Task<DispatchTask> CompleteTaskAsync(
+        string id, JsonElement? result = null, JsonElement? usage = null, int? attempt = null, string? model = null, CancellationToken cancel = default) =>
+        ReportAsync(id, "complete", Bytes(new CompleteBody(result, usage, model, attempt), WireJson.Default.CompleteBody), cancel);
 
     /// <summary>The worker failed. The task goes back to the queue while it has retries left and <paramref name="retryable"/> is not false.</summary>
+    /// <param name="model">The model that was used; null: the one of the task's estimate.</param>
     /// <inheritdoc cref="StartTaskAsync"/>
     public Task<DispatchTask> FailTaskAsync(
-        string id, string error, bool retryable = true, TimeSpan? retryAfter = null, JsonElement? usage = null, int? attempt = null, CancellationToken cancel = default) =>
-        ReportAsync(id, "fail", Bytes(new FailBody(error, retryable, retryAfter, usage, attempt), WireJson.Default.FailBody), cancel);
+        string id, string error, bool retryable = true, TimeSpan? retryAfter = null, JsonElement? usage = null, int? attempt = null, string? model = null,
+        CancellationToken cancel = default) =>
+        ReportAsync(id, "fail", Bytes(new FailBody(error, retryable, retryAfter, usage, model, attempt), WireJson.Default.FailBody), cancel);
 
     /// <summary>The worker hands it back unworked; costs no attempt.</summary>
     /// <inheritdoc cref="StartTaskAsync"/>

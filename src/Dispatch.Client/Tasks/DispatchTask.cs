@@ -60,6 +60,16 @@ public sealed record DispatchTask
     public string? Error { get; init; }
     public JsonElement? Estimate { get; init; }
 
+    /// <summary>What it and the tasks below it may use, by name of unit; null: no budget of its own.</summary>
+    public IReadOnlyDictionary<string, long>? Budget { get; init; }
+
+    /// <summary>While it is held: what is kept for it of limits, by their keys.</summary>
+    public IReadOnlyDictionary<string, long>? Reserved { get; init; }
+
+    /// <summary>While it is held: the longest run that a limit allows.</summary>
+    [JsonPropertyName("max_run_ms")]
+    public TimeSpan? MaxRun { get; init; }
+
     /// <summary>Whether it had to be confirmed before its first attempt.</summary>
     public bool Confirm { get; init; }
     public JsonElement? Usage { get; init; }
@@ -99,6 +109,15 @@ public sealed record TaskAttempt
     public DateTimeOffset? EndedAt { get; init; }
     public string? Error { get; init; }
     public JsonElement? Usage { get; init; }
+
+    /// <summary>The model it used, when it said so.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>What was kept for it of limits, by their keys.</summary>
+    public IReadOnlyDictionary<string, long>? Reserved { get; init; }
+
+    /// <summary>What it came to, by the keys of limits.</summary>
+    public IReadOnlyDictionary<string, long>? Spent { get; init; }
 }
 
 /// <summary>How far a worker says it is.</summary>

@@ -31,7 +31,7 @@ public sealed record TaskExplanation
     public required string TaskId { get; init; }
     public required string Status { get; init; }
 
-    /// <summary>Stable code: <c>no_capability</c>, <c>no_agents</c>, <c>all_busy</c>, <c>drained</c>, <c>offline</c>, <c>owner_filter</c>, <c>dependency</c>, <c>not_due</c>, <c>backoff</c>, <c>waking</c>, <c>assigned</c>, <c>final</c>.</summary>
+    /// <summary>Stable code: <c>no_capability</c>, <c>no_agents</c>, <c>all_busy</c>, <c>drained</c>, <c>offline</c>, <c>owner_filter</c>, <c>dependency</c>, <c>not_due</c>, <c>backoff</c>, <c>waking</c>, <c>allowance</c>, <c>assigned</c>, <c>final</c>.</summary>
     public string? Reason { get; init; }
 
     /// <summary>The sentence for a person.</summary>
@@ -77,6 +77,9 @@ public sealed record Candidate
 
     /// <summary>Why it is not eligible.</summary>
     public string? Reason { get; init; }
+
+    /// <summary>The limit that has no room for it, in a sentence for a person.</summary>
+    public string? Limit { get; init; }
 }
 
 /// <summary>One thing that happened to a task.</summary>

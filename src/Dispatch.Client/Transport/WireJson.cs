@@ -65,9 +65,9 @@ internal sealed record StartBody(int? Attempt);
 
 internal sealed record ProgressBody(double? Percent, string? Message, JsonElement? Data, int? Attempt);
 
-internal sealed record CompleteBody(JsonElement? Result, JsonElement? Usage, int? Attempt);
+internal sealed record CompleteBody(JsonElement? Result, JsonElement? Usage, string? Model, int? Attempt);
 
-internal sealed record FailBody(string Error, bool? Retryable, [property: JsonPropertyName("retry_after_ms")] TimeSpan? RetryAfter, JsonElement? Usage, int? Attempt);
+internal sealed record FailBody(string Error, bool? Retryable, [property: JsonPropertyName("retry_after_ms")] TimeSpan? RetryAfter, JsonElement? Usage, string? Model, int? Attempt);
 
 internal sealed record HeartbeatBody(string? Status);
 

@@ -97,7 +97,7 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
         }
         hold.Final = result switch
         {
-            WorkResult.Completed done => hold.Report(ReportOutcome.Completed) with { Result = done.Result, Usage = done.Usage },
+            WorkResult.Completed done => hold.Report(ReportOutcome.Completed) with { Result = done.Result, Usage = done.Usage, Model = done.Model },
             // What fails under the hands of a worker that is stopping says nothing about the task.
             WorkResult.Failed when hold.Item.StopCause == StopCause.Shutdown => hold.Report(ReportOutcome.Released),
             WorkResult.Failed failed => hold.Report(ReportOutcome.Failed) with
@@ -106,6 +106,7 @@ internal sealed class Workbench(int maxConcurrent, WorkerRecord record, Action p
                 Retryable = failed.Retryable,
                 RetryAfter = failed.RetryAfter,
                 Usage = failed.Usage,
+                Model = failed.Model,
             },
             _ => hold.Report(ReportOutcome.Released),
         };
