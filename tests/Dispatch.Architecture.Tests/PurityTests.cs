@@ -41,7 +41,7 @@ public sealed class PurityTests
     {
         var wrong =
             from type in Assemblies.Core.GetTypes()
-            where type.Namespace is "Dispatch.Tasks" or "Dispatch.Agents" or "Dispatch.Matching" or "Dispatch.Webhooks" or "Dispatch.Questions" or "Dispatch.Events"
+            where type.Namespace is "Dispatch.Tasks" or "Dispatch.Agents" or "Dispatch.Matching" or "Dispatch.Allowances" or "Dispatch.Webhooks" or "Dispatch.Questions" or "Dispatch.Events"
             from used in Uses.TypesUsedBy(type)
             where used.Namespace is "System.Threading" or "System.Collections.Concurrent" or "System.Runtime.CompilerServices" && IsOfThreads(used)
             select $"{Uses.Written(type).FullName} uses {used.FullName}";

@@ -50,19 +50,19 @@ public sealed class AgainstTheBrokerTests
         using var coder = broker.Client("coder");
         using var admin = broker.Client("admin", admin: true);
         await coder.RegisterAgentAsync("coder", new AgentRegistration { Capabilities = ["code"], Owner = "ana" });
-        var wanted = new NewLimit { Level = "team", Target = "core", Unit = "tokens", Amount = 1_000, Window = new() { Kind = "rolling", Rolling = TimeSpan.FromHours(1) } };
+        var wanted = new LimitRequest { Level = LimitLevel.Team, Target = "core", Unit = LimitUnit.Tokens, Amount = 1_000, Window = new() { Kind = "rolling", Rolling = TimeSpan.FromHours(1) } };
 
         var limit = await admin.SetLimitAsync("core-hour", wanted);
         Assert.Equal(("core-hour", "team", "core", "tokens", 1_000, 1), (limit.Id, limit.Level, limit.Target, limit.Unit, limit.Amount, limit.Version));
         Assert.Equal(("rolling", TimeSpan.FromHours(1), 80, "finish"), (limit.Window!.Kind, limit.Window.Rolling, limit.SoftPercent, limit.OnExceed));
-        await admin.SetLimitAsync("models", new NewLimit { Level = "agent", Target = "*", Unit = "models", Allow = ["small*"], Deny = ["small-old"] });
+        await admin.SetLimitAsync("models", new LimitRequest { Level = LimitLevel.Agent, Target = "*", Unit = LimitUnit.Models, Allow = ["small*"], Deny = ["small-old"] });
         var outdated = await Assert.ThrowsAsync<DispatchException>(() => admin.SetLimitAsync("core-hour", wanted with { Amount = 2_000, IfVersion = 7 }));
         Assert.Equal((409, "version_mismatch"), (outdated.Status, outdated.Code));
 
-        var page = await admin.ListLimitsAsync(limit: 1);
+        var page = await admin.ListLimitsAsync(new LimitFilter { Limit = 1 });
         Assert.Equal("core-hour", Assert.Single(page.Limits).Id);
         Assert.Equal(["small*"], Assert.Single((await admin.ListLimitsAsync(cursor: page.NextCursor)).Limits).Allow);
-        Assert.Equal("core-hour", Assert.Single((await admin.ListLimitsAsync("team", "core", "tokens")).Limits).Id);
+        Assert.Equal("core-hour", Assert.Single((await admin.ListLimitsAsync(new LimitFilter { Level = "team", Target = "core", Unit = "tokens" })).Limits).Id);
 
         var task = (await coder.SubmitAsync(new NewTask
         {
@@ -73,7 +73,7 @@ public sealed class AgainstTheBrokerTests
         Assert.Equal(300, held.Reserved!["core-hour"]);
         var receipt = await coder.ReportUsageAsync(new UsageReport { Id = "call", TaskId = held.Id, Attempt = 1, Usage = new Dictionary<string, long> { ["tokens_in"] = 40 } });
         Assert.Equal(40, receipt.Spent!["core-hour"]);
-        Assert.Equal(260, Assert.Single((await admin.GetLimitAsync("core-hour")).Standings!).Reserved);
+        Assert.Equal(260, Assert.Single((await admin.GetLimitAsync("core-hour")).Standings).Reserved);
         await coder.CompleteTaskAsync(held.Id, usage: JsonElement.Parse("""{"tokens":250}"""), attempt: 1, model: "small-2");
 
         var ended = Assert.Single((await coder.GetTaskAsync(held.Id)).Attempts);
@@ -83,10 +83,10 @@ public sealed class AgainstTheBrokerTests
         var standing = allowance.Limits.Single(one => one.Key == "core-hour");
         Assert.Equal(("core", "ok", 250L, 0L, 750L), (standing.Target, standing.State, standing.Used, standing.Reserved, standing.Remaining));
         Assert.NotNull(standing.ResetsAt);
-        var answer = await coder.CheckAllowanceAsync("coder", new AllowanceCheck { Model = "small", Estimate = new Dictionary<string, long> { ["tokens"] = 751 } });
+        var answer = await coder.CheckAllowanceAsync("coder", new AllowanceCheck { Model = "small", Estimate = JsonElement.Parse("""{"tokens":751}""") });
         Assert.Equal((false, "core-hour", 751L, 750L), (answer.Allowed, answer.Refusal!.Limit, answer.Refusal.Needed, answer.Refusal.Remaining));
         Assert.Equal("models/coder", (await coder.CheckAllowanceAsync("coder", new AllowanceCheck { Model = "large" })).Refusal!.Key);
-        Assert.True((await admin.CheckAllowanceAsync("coder", new AllowanceCheck { Model = "small", Repo = "r", Estimate = new Dictionary<string, long> { ["tokens"] = 1 } })).Allowed);
+        Assert.True((await admin.CheckAllowanceAsync("coder", new AllowanceCheck { Model = "small", Repo = "r", Estimate = JsonElement.Parse("""{"tokens":1}""") })).Allowed);
 
         var entry = Assert.Single((await admin.ListLedgerAsync("core-hour", limit: 5)).Entries);
         Assert.Equal((held.Id, 1, "coder", "completed", 260L, 250L), (entry.TaskId, entry.Attempt, entry.Agent, entry.Outcome, entry.Reserved, entry.Spent));

@@ -11,13 +11,13 @@ internal sealed class ExpectedUse
     private readonly Option<string?> repo = new("--repo") { Description = "The repository it would be in", HelpName = "NAME" };
     private readonly (string Name, Option<string?> Option)[] amounts =
     [
-        ("tokens_in", Amount("--tokens-in", "Tokens it would read")),
-        ("tokens_out", Amount("--tokens-out", "Tokens it would write")),
-        ("tokens", Amount("--tokens", "Tokens in and out together")),
-        ("money", Amount("--money", "What it would cost, as in 0.50")),
-        ("requests", Amount("--requests", "Requests it would make")),
-        ("pull_requests", Amount("--pull-requests", "Pull requests it would open")),
-        ("issues", Amount("--issues", "Issues it would open")),
+        (LimitUnit.TokensIn, Amount("--tokens-in", "Tokens it would read")),
+        (LimitUnit.TokensOut, Amount("--tokens-out", "Tokens it would write")),
+        (LimitUnit.Tokens, Amount("--tokens", "Tokens in and out together")),
+        (LimitUnit.Money, Amount("--money", "What it would cost, as in 0.50")),
+        (LimitUnit.Requests, Amount("--requests", "Requests it would make")),
+        (LimitUnit.PullRequests, Amount("--pull-requests", "Pull requests it would open")),
+        (LimitUnit.Issues, Amount("--issues", "Issues it would open")),
     ];
 
     public void AddTo(Command command)
@@ -44,7 +44,7 @@ internal sealed class ExpectedUse
                 estimate[name] = amount;
         }
 
-        return new AllowanceCheck { Model = run.Get(model), Repo = run.Get(repo), Estimate = estimate.Count == 0 ? null : estimate };
+        return new AllowanceCheck { Model = run.Get(model), Repo = run.Get(repo), Estimate = estimate.Count == 0 ? null : QuotaAmount.ToJson(estimate) };
     }
 
     private static Option<string?> Amount(string name, string description) => new(name) { Description = description, HelpName = "N" };

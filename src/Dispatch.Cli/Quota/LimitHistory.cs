@@ -51,7 +51,7 @@ internal static class LimitHistory
             listing.Table.AddRow(
                 Plain(happened.Sequence.ToString(System.Globalization.CultureInfo.InvariantCulture)), Plain(TaskView.Time(happened.Time)), Plain(EventView.Type(happened)[Prefix.Length..]),
                 Plain(happened.Subject?.Split('/', 2) is [_, var target] ? target : "-"), Plain(happened.Actor), bar?.Draw(BarWidth, unicode) ?? new Paragraph(),
-                Plain(What(happened, unit ?? "tokens", amount)));
+                Plain(What(happened, unit ?? LimitUnit.Tokens, amount)));
         }
 
         listing.Write(screen);
@@ -116,8 +116,8 @@ internal static class LimitHistory
     private static string? Text(JsonElement data, string name) =>
         data.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 
-    private static string[]? Texts(JsonElement data, string name) =>
-        data.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray().Select(item => item.ToString())] : null;
+    private static string[] Texts(JsonElement data, string name) =>
+        data.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray().Select(item => item.ToString())] : [];
 
     private static long? Number(JsonElement data, string name) =>
         data.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;

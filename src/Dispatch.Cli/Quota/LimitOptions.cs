@@ -9,9 +9,12 @@ internal sealed class LimitOptions
 {
     /// <summary>All that a limit can count, in the words of the API.</summary>
     public static readonly string[] Units =
-        ["tokens", "tokens_in", "tokens_out", "money", "jobs", "concurrent_jobs", "job_ms", "requests", "pull_requests", "issues", "cooldown_ms", "models"];
+    [
+        LimitUnit.Tokens, LimitUnit.TokensIn, LimitUnit.TokensOut, LimitUnit.Money, LimitUnit.Jobs, LimitUnit.ConcurrentJobs, LimitUnit.JobMs, LimitUnit.Requests,
+        LimitUnit.PullRequests, LimitUnit.Issues, LimitUnit.CooldownMs, LimitUnit.Models,
+    ];
 
-    public static readonly string[] Levels = ["agent", "owner", "team", "swarm"];
+    public static readonly string[] Levels = [LimitLevel.Agent, LimitLevel.Owner, LimitLevel.Team, LimitLevel.Swarm];
 
     private readonly Option<string?> agent = new("--agent") { Description = "For this agent", HelpName = "ID" };
     private readonly Option<string?> owner = new("--owner") { Description = "For this owner's agents together", HelpName = "NAME" };
@@ -35,7 +38,7 @@ internal sealed class LimitOptions
 
     public void AddTo(Command command)
     {
-        each.AcceptOnlyFromAmong("agent", "owner", "team");
+        each.AcceptOnlyFromAmong(LimitLevel.Agent, LimitLevel.Owner, LimitLevel.Team);
         unit.AcceptOnlyFromAmong(Units);
         window.AcceptOnlyFromAmong("lifetime", "hour", "day", "week", "month");
         onExceed.AcceptOnlyFromAmong("finish", "pause");
@@ -56,25 +59,25 @@ internal sealed class LimitOptions
                 if (!QuotaAmount.TryParse(text, counted, out _, out var fault))
                     result.AddError($"--amount: {fault}");
             }
-            else if (counted != "models")
+            else if (counted != LimitUnit.Models)
             {
                 result.AddError("Say how much there is: --amount N");
             }
         });
     }
 
-    public NewLimit Read(Invocation run)
+    public LimitRequest Read(Invocation run)
     {
         var (level, target) = (run.Get(agent), run.Get(owner), run.Get(team), run.Get(each)) switch
         {
-            ({ } id, _, _, _) => ("agent", id),
-            (_, { } name, _, _) => ("owner", name),
-            (_, _, { } name, _) => ("team", name),
+            ({ } id, _, _, _) => (LimitLevel.Agent, id),
+            (_, { } name, _, _) => (LimitLevel.Owner, name),
+            (_, _, { } name, _) => (LimitLevel.Team, name),
             (_, _, _, { } all) => (all, LimitWords.Each),
-            _ => ("swarm", null),
+            _ => (LimitLevel.Swarm, null),
         };
         var counted = run.Get(unit)!;
-        return new NewLimit
+        return new LimitRequest
         {
             Level = level,
             Target = target,

@@ -14,7 +14,7 @@ internal static class LimitWords
     /// <summary>Whose spending it counts: <c>agent coder-1</c>, <c>each owner</c>, <c>the swarm</c>.</summary>
     public static string Whose(Limit limit) => limit.Level switch
     {
-        "swarm" => "the swarm",
+        LimitLevel.Swarm => "the swarm",
         _ when limit.Target == Each => $"each {limit.Level}",
         _ => $"{limit.Level} {limit.Target}",
     };
@@ -29,10 +29,10 @@ internal static class LimitWords
         var amount = limit.Amount ?? 0;
         var rule = limit.Unit switch
         {
-            "models" => string.Join("; ", new[] { Models("only", limit.Allow), Models("not", limit.Deny) }.Where(part => part is not null)),
-            "job_ms" => $"{QuotaAmount.Show(amount, limit.Unit)} a job at most",
-            "cooldown_ms" => $"{QuotaAmount.Show(amount, limit.Unit)} without new work after a failure",
-            "concurrent_jobs" => $"{QuotaAmount.Show(amount, limit.Unit)} at once".Replace("concurrent ", "", StringComparison.Ordinal),
+            LimitUnit.Models => string.Join("; ", new[] { Models("only", limit.Allow), Models("not", limit.Deny) }.Where(part => part is not null)),
+            LimitUnit.JobMs => $"{QuotaAmount.Show(amount, limit.Unit)} a job at most",
+            LimitUnit.CooldownMs => $"{QuotaAmount.Show(amount, limit.Unit)} without new work after a failure",
+            LimitUnit.ConcurrentJobs => $"{QuotaAmount.Show(amount, limit.Unit)} at once".Replace("concurrent ", "", StringComparison.Ordinal),
             _ => $"{QuotaAmount.Show(amount, limit.Unit)} {Window(limit.Window)}",
         };
         if (limit.Model is { } model)
@@ -64,21 +64,32 @@ internal static class LimitWords
     }
 
     /// <summary>What comes next for it: when it is reset, used up, or gives work again. Empty: nothing by itself.</summary>
-    public static string Next(LimitStanding standing, DateTimeOffset now)
-    {
-        if (standing.CooldownUntil is { } until)
-            return $"no new work for {In(until)}";
-        var parts = new List<string>();
-        if (standing.State == "exceeded")
-            parts.Add(standing.Overshoot > 0 ? $"used up, {QuotaAmount.Number(standing.Overshoot, standing.Limit.Unit)} over" : standing.Reserved > 0 ? "all used or reserved" : "used up");
-        else if (standing.ExhaustedAt is { } exhausted)
-            parts.Add($"used up in {In(exhausted)} at this rate");
-        if (standing.ResetsAt is { } resets)
-            parts.Add(standing.Limit.Window?.Kind == "rolling" ? $"some comes back in {In(resets)}" : $"resets in {In(resets)}");
-        return string.Join("; ", parts);
+    public static string Next(LimitStanding standing, DateTimeOffset now) =>
+        string.Join("; ", new[] { Pressing(standing, now), Reset(standing, now) }.Where(part => part is not null));
 
-        string In(DateTimeOffset at) => Durations.Show(at > now ? at - now : TimeSpan.Zero);
-    }
+    /// <summary>The same in few words: only what matters most.</summary>
+    public static string NextInShort(LimitStanding standing, DateTimeOffset now) => standing.State == "exceeded"
+        ? Next(standing with { Overshoot = 0 }, now)
+        : Pressing(standing, now) ?? Reset(standing, now) ?? "";
+
+    private static string? Pressing(LimitStanding standing, DateTimeOffset now) => standing switch
+    {
+        { CooldownUntil: { } until } => $"no new work for {In(until, now)}",
+        { State: "exceeded", Overshoot: > 0 and var over } => $"used up, {QuotaAmount.Number(over, standing.Limit.Unit)} over",
+        { State: "exceeded", Reserved: > 0 } => "all used or reserved",
+        { State: "exceeded" } => "used up",
+        { ExhaustedAt: { } exhausted } => $"used up in {In(exhausted, now)} at this rate",
+        _ => null,
+    };
+
+    private static string? Reset(LimitStanding standing, DateTimeOffset now) => standing switch
+    {
+        { CooldownUntil: not null } or { ResetsAt: null } => null,
+        { ResetsAt: { } at, Limit.Window.Kind: "rolling" } => $"some comes back in {In(at, now)}",
+        { ResetsAt: { } at } => $"resets in {In(at, now)}",
+    };
+
+    private static string In(DateTimeOffset at, DateTimeOffset now) => Durations.Show(at > now ? at - now : TimeSpan.Zero);
 
     private static string? Models(string word, IReadOnlyList<string>? models) => models is { Count: > 0 } ? $"{word} {string.Join(", ", models)}" : null;
 

@@ -1,13 +1,14 @@
 using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Dispatch.Cli.CommandLine;
+using Dispatch.Client;
 
 namespace Dispatch.Cli.Quota;
 
 /// <summary>Amounts as people write them: money with a point, lengths of time as durations, all else as whole numbers.</summary>
 internal static class QuotaAmount
 {
-    public const string Money = "money";
-
     /// <summary>What one of the currency is on the wire.</summary>
     private const long Micro = 1_000_000;
     private const int Digits = 6;
@@ -27,11 +28,11 @@ internal static class QuotaAmount
             return true;
         }
 
-        var parts = unit == Money ? text.Split('.') : [text];
+        var parts = unit == LimitUnit.Money ? text.Split('.') : [text];
         var isNumber = parts.Length <= 2 && parts.All(part => part.Length > 0 && part.All(char.IsAsciiDigit)) && (parts.Length == 1 || parts[1].Length <= Digits);
         if (isNumber && Int128.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out var whole) && whole <= Most)
         {
-            var exact = unit == Money ? (whole * Micro) + (parts.Length == 1 ? 0 : long.Parse(parts[1].PadRight(Digits, '0'), NumberStyles.None, CultureInfo.InvariantCulture)) : whole;
+            var exact = unit == LimitUnit.Money ? (whole * Micro) + (parts.Length == 1 ? 0 : long.Parse(parts[1].PadRight(Digits, '0'), NumberStyles.None, CultureInfo.InvariantCulture)) : whole;
             if (exact <= Most)
             {
                 amount = (long)exact;
@@ -41,7 +42,7 @@ internal static class QuotaAmount
 
         fault = $"'{text}' is no amount of {Name(unit)}. " + unit switch
         {
-            Money => "Write it like 12.50, with at most 6 digits behind the point, up to 9007199254.740991",
+            LimitUnit.Money => "Write it like 12.50, with at most 6 digits behind the point, up to 9007199254.740991",
             _ when IsTime(unit) => "Write it like 30m, or as milliseconds",
             _ => $"Give a whole number from 0 to {Most}",
         };
@@ -67,17 +68,26 @@ internal static class QuotaAmount
         return amounts;
     }
 
+    /// <summary>Amounts as a JSON object, with a model when one is given.</summary>
+    public static JsonElement ToJson(IReadOnlyDictionary<string, long> amounts, string? model = null)
+    {
+        var members = new JsonObject(amounts.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value)));
+        if (model is not null)
+            members["model"] = model;
+        return JsonElement.Parse(members.ToJsonString());
+    }
+
     /// <summary>An amount with the name of its unit: <c>5,000,000 tokens</c>.</summary>
     public static string Show(long amount, string unit) => unit switch
     {
         _ when IsTime(unit) => Number(amount, unit),
-        _ => $"{Number(amount, unit)} {(amount == 1 && unit.EndsWith('s') && unit is not ("tokens_in" or "tokens_out") ? Name(unit)[..^1] : Name(unit))}",
+        _ => $"{Number(amount, unit)} {(amount == 1 && unit.EndsWith('s') && unit is not (LimitUnit.TokensIn or LimitUnit.TokensOut) ? Name(unit)[..^1] : Name(unit))}",
     };
 
     /// <summary>An amount alone.</summary>
     public static string Number(long amount, string unit) => unit switch
     {
-        Money => Decimal(amount),
+        LimitUnit.Money => Decimal(amount),
         _ when IsTime(unit) => Durations.Show(TimeSpan.FromMilliseconds(amount)),
         _ => amount.ToString("N0", CultureInfo.InvariantCulture),
     };

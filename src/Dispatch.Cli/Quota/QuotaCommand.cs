@@ -4,6 +4,7 @@ using Dispatch.Cli.Brokers;
 using Dispatch.Cli.CommandLine;
 using Dispatch.Cli.Tasks;
 using Dispatch.Cli.Terminal;
+using Dispatch.Cli.Webhooks;
 using Dispatch.Client;
 
 namespace Dispatch.Cli.Quota;
@@ -38,7 +39,8 @@ internal static class QuotaCommand
         }.Does(async run =>
         {
             using var client = run.Connect();
-            var (limits, next) = await client.ListLimitsAsync(run.Get(level), run.Get(target), run.Get(unit), run.Get(limit), cancel: run.Stop);
+            var filter = new LimitFilter { Level = run.Get(level), Target = run.Get(target), Unit = run.Get(unit), Limit = run.Get(limit) };
+            var (limits, next) = await client.ListLimitsAsync(filter, cancel: run.Stop);
             if (run.Screen.Json)
             {
                 run.Screen.WriteJson(DispatchJson.Write(limits));
@@ -56,7 +58,7 @@ internal static class QuotaCommand
             {
                 if (await FindAsync(client, listed.Id, run.Stop) is not { } known)
                     continue;
-                var most = known.Standings?.FirstOrDefault();
+                var most = known.Standings.FirstOrDefault();
                 rows.Add((known.Id, LimitWords.Whose(known) + (known.Target == LimitWords.Each && most is not null ? $", most {most.Target}" : ""), known, most));
             }
 
@@ -117,10 +119,10 @@ internal static class QuotaCommand
             }
 
             Tell(run, limit);
-            if (limit.Standings is { Count: > 0 } standings)
+            if (limit.Standings.Count > 0)
             {
                 run.Screen.Line();
-                StandingView.WriteInFull(run.Screen, standings);
+                StandingView.WriteInFull(run.Screen, limit.Standings);
             }
             else
             {
@@ -141,10 +143,10 @@ internal static class QuotaCommand
         }.Does(async run =>
         {
             using var client = run.Connect();
-            var limit = await client.DeleteLimitAsync(run.Get(id), run.Stop);
+            await client.DeleteLimitAsync(run.Get(id), run.Stop);
             if (run.Screen.Json)
-                run.Screen.WriteJson(DispatchJson.Write(limit));
-            run.Screen.Line($"{limit.Id} deleted; it was {LimitWords.Whose(limit)}: {LimitWords.Rule(limit)}");
+                run.Screen.WriteJson(CliJson.Write(new DeletedBody(run.Get(id), Deleted: true)));
+            run.Screen.Line($"{run.Get(id)} deleted");
             return ExitCode.Ok;
         });
     }
@@ -295,7 +297,7 @@ internal static class QuotaCommand
                 return ExitCode.Ok;
             }
 
-            var unit = (await FindAsync(client, run.Get(id), run.Stop))?.Unit ?? "tokens";
+            var unit = (await FindAsync(client, run.Get(id), run.Stop))?.Unit ?? LimitUnit.Tokens;
             var listing = new Listing("AT", "AGENT", "TASK", ">ATTEMPT", "OUTCOME", ">RESERVED", ">SPENT");
             foreach (var entry in entries)
             {
@@ -386,7 +388,7 @@ internal static class QuotaCommand
             return;
         }
 
-        run.Screen.Line($"It could not be given such a task now. {refusal.Message}");
+        run.Screen.Line($"It could not be given such a task now. {refusal.Message ?? $"Limit '{refusal.Limit}' has no room."}");
         if (refusal.FreesAt is { } frees)
             run.Screen.Line($"It frees in {Durations.Show(frees > TimeProvider.System.GetUtcNow() ? frees - TimeProvider.System.GetUtcNow() : TimeSpan.Zero)}, at {TaskView.Time(frees)}.");
     }
@@ -399,7 +401,7 @@ internal static class QuotaCommand
         Line("window", limit.Window is { } window ? LimitWords.WindowInFull(window) : null);
         Line("model", limit.Model);
         Line("repo", limit.Repo);
-        Line("warning at", limit.Window is not null ? $"{Text(limit.SoftPercent ?? 80)} %" : null);
+        Line("warning at", limit.Window is not null ? $"{Text(limit.SoftPercent)} %" : null);
         Line("when used up", limit.Window is null ? null : limit.OnExceed == "pause" ? "work is taken back and waits" : "work in hand finishes, new work waits");
         Line("version", Text(limit.Version));
         Line("created", TaskView.Time(limit.CreatedAt));

@@ -12,12 +12,16 @@ namespace Dispatch.Cli.Quota;
 internal sealed record ShareBar(long Used, long Reserved, long Amount, string State)
 {
     public const int Least = 8;
+    public const int Enough = 20;
     public const int Most = 30;
+
+    /// <summary>Columns in front of a bar and behind it.</summary>
+    public const int Around = 5;
 
     /// <summary>Null for limits of which nothing is used up or held.</summary>
     public static ShareBar? Of(LimitStanding standing) => standing.Limit switch
     {
-        { Amount: { } amount, Unit: not ("job_ms" or "cooldown_ms" or "models") } => new ShareBar(standing.Used, standing.Reserved, amount, standing.State),
+        { Amount: { } amount, Unit: not (LimitUnit.JobMs or LimitUnit.CooldownMs or LimitUnit.Models) } => new ShareBar(standing.Used, standing.Reserved, amount, standing.State),
         _ => null,
     };
 
@@ -26,7 +30,7 @@ internal sealed record ShareBar(long Used, long Reserved, long Amount, string St
     {
         if (Of(standing) is not { } bar)
             return "";
-        var taken = standing.Limit.Unit == "concurrent_jobs" ? bar.Reserved : bar.Used;
+        var taken = standing.Limit.Unit == LimitUnit.ConcurrentJobs ? bar.Reserved : bar.Used;
         return bar.Amount == 0 ? "-" : string.Create(CultureInfo.InvariantCulture, $"{(Int128)taken * 100 / bar.Amount} %");
     }
 

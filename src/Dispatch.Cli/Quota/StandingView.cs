@@ -20,7 +20,7 @@ internal static class StandingView
                 TerminalText.Line(row.Whose),
                 TerminalText.Line(LimitWords.Rule(row.Limit)),
                 row.Standing is { } standing ? ShareBar.Percent(standing) : "",
-                row.Standing is { } next ? LimitWords.Next(next, now) : "",
+                row.Standing is { } next ? LimitWords.NextInShort(next, now) : "",
             }),
         ];
         var unicode = screen.Output.Profile.Capabilities.Unicode;
@@ -55,12 +55,17 @@ internal static class StandingView
                 continue;
             }
 
-            var numbers = limit.Unit == "concurrent_jobs"
+            var numbers = limit.Unit == LimitUnit.ConcurrentJobs
                 ? $"{ShareBar.Percent(standing)}  {Amount(standing.Reserved)} in hand, {Amount(standing.Remaining)} left"
                 : $"{ShareBar.Percent(standing)}  {Amount(standing.Used)} used, {Amount(standing.Reserved)} reserved, {Amount(standing.Remaining)} left";
+            // All on one line where there is room for a bar that says something.
+            var width = screen.Output.Profile.Width - ShareBar.Around;
             var words = next.Length == 0 ? numbers : $"{numbers}; {next}";
-            var line = bar.Draw(Math.Clamp(screen.Output.Profile.Width - words.Length - 5, ShareBar.Least, ShareBar.Most), unicode, new Paragraph("  "));
-            screen.Output.Write(line.Append($"  {TerminalText.Line(words)}\n"));
+            var together = width - words.Length >= ShareBar.Enough;
+            var line = bar.Draw(Math.Clamp(width - (together ? words : numbers).Length, ShareBar.Least, ShareBar.Most), unicode, new Paragraph("  "));
+            screen.Output.Write(line.Append($"  {TerminalText.Line(together ? words : numbers)}\n"));
+            if (!together && next.Length > 0)
+                screen.Line($"  {next}");
 
             string Amount(long amount) => QuotaAmount.Number(amount, limit.Unit);
         }

@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Text.Json;
-using System.Text.Json.Nodes;
 using Dispatch.Cli.CommandLine;
 using Dispatch.Cli.Quota;
 using Dispatch.Client;
@@ -141,12 +140,9 @@ internal sealed class SubmitCommand
             IdempotencyKey = run.Get(key),
             Confirm = run.Get(confirm) ? true : null,
             Estimate = Estimate(run.Get(estimate)),
-            Other = limits.Count == 0 ? null : new Dictionary<string, JsonElement>(StringComparer.Ordinal) { ["budget"] = Members(limits) },
+            Budget = limits.Count == 0 ? null : limits,
         };
     }
-
-    private static JsonElement Members(Dictionary<string, long> amounts) =>
-        JsonElement.Parse(new JsonObject(amounts.Select(pair => KeyValuePair.Create(pair.Key, (JsonNode?)pair.Value))).ToJsonString());
 
     // A model is a name and no amount.
     private static JsonElement? Estimate(string[]? given)
@@ -154,12 +150,8 @@ internal sealed class SubmitCommand
         const string Model = "model=";
         if (given is not { Length: > 0 })
             return null;
-        var members = new JsonObject();
-        foreach (var (name, amount) in QuotaAmount.ReadPairs(given.Where(pair => !pair.StartsWith(Model, StringComparison.Ordinal)), "--estimate"))
-            members[name] = amount;
-        if (given.LastOrDefault(pair => pair.StartsWith(Model, StringComparison.Ordinal)) is { } model)
-            members["model"] = model[Model.Length..];
-        return JsonElement.Parse(members.ToJsonString());
+        var amounts = QuotaAmount.ReadPairs(given.Where(pair => !pair.StartsWith(Model, StringComparison.Ordinal)), "--estimate");
+        return QuotaAmount.ToJson(amounts, given.LastOrDefault(pair => pair.StartsWith(Model, StringComparison.Ordinal))?[Model.Length..]);
     }
 
     private async Task<int> SubmitFileAsync(Invocation run, string path)
