@@ -15,22 +15,24 @@ public sealed class DirectionTests
         ["Dispatch.Cli"] = ["Dispatch.Host", "Dispatch.Client"],
     };
 
-    // Tasks, agents and matching are one state machine in three folders and know each other; what comes on top of them may
-    // use them, and they must not know it. Sequencing holds the loop, and the state that the three make up.
+    // Tasks, agents, matching and allowances are one state machine in four folders and know each other: what may be given is decided,
+    // and what is reserved is written, with the assignment itself. What comes on top of them may use them, and they must not know it.
+    // Sequencing holds the loop, and the state that the four make up.
     private static readonly Dictionary<string, string[]> AllowedFolders = new(StringComparer.Ordinal)
     {
         ["Events"] = [],
-        ["Tasks"] = ["Events", "Questions", "Agents", "Matching", "Sequencing"],
-        ["Agents"] = ["Events", "Tasks", "Matching", "Sequencing"],
-        ["Matching"] = ["Events", "Questions", "Tasks", "Agents", "Sequencing"],
+        ["Tasks"] = ["Events", "Questions", "Agents", "Matching", "Allowances", "Sequencing"],
+        ["Agents"] = ["Events", "Tasks", "Matching", "Allowances", "Sequencing"],
+        ["Matching"] = ["Events", "Questions", "Tasks", "Agents", "Allowances", "Sequencing"],
+        ["Allowances"] = ["Events", "Tasks", "Agents", "Matching", "Sequencing"],
         ["Questions"] = ["Events", "Sequencing"],
         ["Webhooks"] = ["Events", "Sequencing"],
         ["Sessions"] = ["Events", "Sequencing"],
         ["Publishing"] = ["Events", "Sequencing"],
         ["Settings"] = ["Events", "Sequencing"],
-        ["Retention"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention", "Sequencing"],
-        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention"],
-        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention", "Sequencing"],
+        ["Retention"] = ["Events", "Tasks", "Agents", "Matching", "Allowances", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention", "Sequencing"],
+        ["Sequencing"] = ["Events", "Tasks", "Agents", "Matching", "Allowances", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention"],
+        ["Invariants"] = ["Events", "Tasks", "Agents", "Matching", "Allowances", "Sessions", "Publishing", "Webhooks", "Questions", "Settings", "Retention", "Sequencing"],
     };
 
     public static TheoryData<string> Projects => [.. Repository.Files("src", "*.csproj")];
