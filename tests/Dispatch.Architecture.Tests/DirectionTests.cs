@@ -15,8 +15,9 @@ public sealed class DirectionTests
         ["Dispatch.Cli"] = ["Dispatch.Host", "Dispatch.Client"],
     };
 
-    // Tasks, agents, matching and allowances are one state machine in four folders and know each other; what comes on top of them may
-    // use them, and they must not know it. Sequencing holds the loop, and the state that the four make up.
+    // Tasks, agents, matching and allowances are one state machine in four folders and know each other: what may be given is decided,
+    // and what is reserved is written, with the assignment itself. What comes on top of them may use them, and they must not know it.
+    // Sequencing holds the loop, and the state that the four make up.
     private static readonly Dictionary<string, string[]> AllowedFolders = new(StringComparer.Ordinal)
     {
         ["Events"] = [],

@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.RegularExpressions;
 using System.Xml.Linq;
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
@@ -26,10 +27,10 @@ public sealed partial class CatalogueTests
     private static readonly EventData[] Samples =
     [
         new TaskCreated(TaskState.Pending, "alice", "Count the lines of README.md", null, "lines", ["lines"], [], null, null, "import-42", "9f86d081884c7d65", 5, Json("""{"run":"42"}"""), Json("""{"path":"README.md"}"""), null, 300_000, 3, null, null, null, null),
-        new TaskAssigned("counter-1", 1, 4, new MatchScore(2.5, 1, 0.5, 1, 1, 2, 3)),
+        new TaskAssigned("counter-1", 1, 4, new MatchScore(2.5, 1, 0.5, 1, 1, 2, 3), Charge(("tokens-day/counter-1", 10_000), ("swarm-money", 35_000)), 60_000),
         new TaskStarted("counter-1", 1),
         new TaskProgressed("counter-1", 1, 40, "half-way", null),
-        new TaskCompleted("counter-1", 1, Json("""{"lines":120}"""), Json("""{"tokens_in":900}""")),
+        new TaskCompleted("counter-1", 1, Json("""{"lines":120}"""), Json("""{"tokens_in":900}"""), "small", Charge(("tokens-day/counter-1", 900), ("swarm-money", 2_700))),
         new TaskFailed("counter-1", 1, "the file is gone", true, null),
         new TaskTimedOut("counter-1", 1, "The run took longer than 300000 ms."),
         new TaskRetried(1, 1_795_166_400_000, false),
@@ -72,6 +73,12 @@ public sealed partial class CatalogueTests
         new ResponderRegistered(["tool.*"]),
         new ResponderRemoved(),
         new ConfigReloaded(["agents.lease_ms", "logging.level"], ["server.port"]),
+        new AllowanceSet(LimitLevel.Agent, "*", LimitUnit.Tokens, 200_000, new LimitWindow(WindowKind.Day, "Europe/Berlin", 6), null, null, 80, OnExceed.Finish, null, null),
+        new AllowanceDeleted(),
+        new AllowanceReset(1_795_150_800_000, 1_795_237_200_000, 183_500),
+        new AllowanceWarning(LimitUnit.Tokens, 200_000, 161_000, 10_000, 80, 1_795_237_200_000, 1_795_195_000_000),
+        new AllowanceExceeded(LimitUnit.Tokens, 200_000, 204_000, 0, 4_000, 1_795_237_200_000),
+        new AllowanceCommitted("call-17", "counter-1", "9f86d081884c7d65", Id, 1, "small", Json("""{"tokens_in":400}"""), Charge(("tokens-day/counter-1", 400))),
         new MessageReceived("msg-1", Json("""{"from":"ada","text":"Hello"}""")),
         new ToolExecutionRequested("run-7", Json("""{"tool":"bash_exec","arguments":{"command":"ls"}}""")),
         new ToolExecuted("run-7-done", Json("""{"tool":"bash_exec","exit_code":0}""")),
@@ -168,6 +175,8 @@ public sealed partial class CatalogueTests
     }
 
     private static JsonBytes Json(string json) => JsonBytes.Parse(json);
+
+    private static Amounts Charge(params (string Key, long Amount)[] amounts) => new([.. amounts.Select(pair => new KeyValuePair<string, long>(pair.Key, pair.Amount))]);
 
     [GeneratedRegex(@"\s+")]
     private static partial Regex Spaces();

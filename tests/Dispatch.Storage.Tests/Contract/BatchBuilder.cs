@@ -88,7 +88,7 @@ public sealed class BatchBuilder(long sequence = 0)
             task.Status, requester, spec.Title, spec.Description, spec.Scope, task.Needs.Required, task.Needs.Preferred, task.Needs.Owner,
             spec.Submitter, spec.IdempotencyKey, spec.IdempotencyKey is null ? null : bodyHash, task.Priority, spec.Labels, spec.Context,
             spec.Estimate, task.TimeoutMs, task.MaxRetries, task.RunAt == 0 ? null : task.RunAt, task.Deadline == 0 ? null : task.Deadline,
-            task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent.IsNone ? null : task.Parent));
+            task.DependsOn.Length == 0 ? null : task.DependsOn, task.Parent.IsNone ? null : task.Parent, null, spec.Budget));
         if (spec.IdempotencyKey is { } key)
             keys.Add(new IdempotencyRow(requester, key, bodyHash, task.Id, number));
         totals[(int)task.Status]++;
@@ -111,8 +111,8 @@ public sealed class BatchBuilder(long sequence = 0)
             : Put(after, before.Spec, RowChange.State);
     }
 
-    public WorkTask Assign(WorkTask task, string agent = "worker-1") =>
-        Raise(task, new TaskAssigned(agent, Tasks[task.Id].Task.Attempt + 1, 12, new MatchScore(1.3125, 1.05, 1, 1.25, 2, 10, 17)));
+    public WorkTask Assign(WorkTask task, string agent = "worker-1", Amounts? reserved = null, long? maxRunMs = null) =>
+        Raise(task, new TaskAssigned(agent, Tasks[task.Id].Task.Attempt + 1, 12, new MatchScore(1.3125, 1.05, 1, 1.25, 2, 10, 17), reserved, maxRunMs));
 
     /// <summary>From pending to completed.</summary>
     public WorkTask Finish(WorkTask task, string? result = null, string agent = "worker-1")

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
@@ -38,6 +39,21 @@ internal static class Same
         Assert.Equal(expected.Awaited, actual.Awaited);
         Assert.Equal(expected.Answers, actual.Answers);
         Assert.Equal(expected with { Awaited = actual.Awaited, Answers = actual.Answers }, actual);
+    }
+
+    internal static void Limit(Limit expected, Limit? actual)
+    {
+        Assert.NotNull(actual);
+        Assert.Equal(expected.Allow, actual.Allow);
+        Assert.Equal(expected.Deny, actual.Deny);
+        Assert.Equal(expected with { Allow = actual.Allow, Deny = actual.Deny }, actual);
+    }
+
+    internal static void Balance(LimitBalance expected, LimitBalance? actual)
+    {
+        Assert.NotNull(actual);
+        Assert.Equal(expected.Steps, actual.Steps);
+        Assert.Equal(expected with { Steps = actual.Steps }, actual);
     }
 
     internal static void Event(DispatchEvent expected, DispatchEvent? actual)

@@ -55,6 +55,7 @@ public abstract partial class StoreContract
         var held = Log.Assign(Log.Submit(Spec(context: "{\"c\":3}")));
         var gone = Log.Finish(Log.Submit(Spec("gone")), "0");
         Log.Publish("crawler", "e-1");
+        Log.Report("worker-1", "u-1");
         await CommitAsync();
         Log.Prune(gone);
         await CommitAsync();
@@ -62,6 +63,7 @@ public abstract partial class StoreContract
         var young = Log.Submit(Spec(context: "{\"d\":4}"));
         Log.Raise(held, new TaskCompleted("worker-1", 1, Json("{\"late\":true}"), null));
         var kept = Log.Publish("crawler", "e-2");
+        var reported = Log.Report("worker-1", "u-2");
         await CommitAsync();
         var before = await ReadAllAsync();
 
@@ -81,6 +83,7 @@ public abstract partial class StoreContract
 
         // Forgotten with its event, an id is free again.
         Log.Publish("crawler", "e-1");
+        Log.Report("worker-1", "u-1");
         await CommitAsync();
 
         async Task LooksAsync()
@@ -88,12 +91,15 @@ public abstract partial class StoreContract
             Assert.Equal(known.Sequence + 1, (await Store.LoadAsync(None)).Horizon);
             Assert.Equal(known.Sequence + 1, (await Store.ListEventsAsync(0, 10, None))[0].Sequence);
             Assert.Equal([kept], (await Store.FindPublishedAsync("crawler", ["e-1", "e-2"], None)).Rows.Values);
+            Assert.Null((await Store.FindUsageAsync("worker-1", "u-1", null, None)).Known);
+            Assert.Equal(reported, (await Store.FindUsageAsync("worker-1", "u-2", null, None)).Known);
             Assert.Empty(await Store.ListHistoryAsync(Log.Tasks[finished.Id].Task.LastSequence, 100, None));
             Assert.Equal(["task.completed"], (await Store.ListHistoryAsync(Log.Tasks[held.Id].Task.LastSequence, 100, None)).Select(happened => happened.Type));
             await using var audit = await Store.OpenAuditAsync(None);
             Assert.Equal(known, await audit.FindBaseAsync(None));
             Assert.Equal(known.Sequence + 1, (await audit.EventsAsync(None).FirstAsync()).Sequence);
             Assert.Equal([kept], await audit.PublishedAsync(None).ToListAsync());
+            Assert.Equal([reported], await audit.UsageAsync(None).ToListAsync());
             Assert.Equal([finished.Id, nothing.Id, patched.Id, buried.Id, held.Id, young.Id], (await audit.TasksAsync(None).ToListAsync()).Select(stored => stored.Task.Id));
             Assert.Equal(known.Digest, (await BaseFormat.ReadAsync(audit.BasePartsAsync(None), None).LastAsync()).End!.Digest);
         }

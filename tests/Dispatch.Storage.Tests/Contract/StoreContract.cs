@@ -1,4 +1,5 @@
 using Dispatch.Agents;
+using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Matching;
 using Dispatch.Publishing;
@@ -62,9 +63,11 @@ public abstract partial class StoreContract : IAsyncLifetime
             Estimate = Json("{\"tokens\":5}"),
             Submitter = "portal",
             IdempotencyKey = "key-1",
+            Budget = new Amounts([new("tokens", 9_007_199_254_740_991), new("jobs", 0)]),
         };
         var task = Log.Submit(spec, "bob", Log.Needs(["Translate", "German"], ["fast"], "acme"), task => task with
         {
+            Cost = new TaskCost("größer ☃", "site", parent.Id, new Estimate(1, 2, 3, 4, 5, 6, 7)),
             Status = TaskState.Blocked,
             Session = "s-1",
             Parent = parent.Id,
@@ -91,6 +94,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         var held = Log.Assign(Log.Submit());
         held = Log.Raise(held, new TaskStarted("worker-1", 1));
         held = Log.Raise(held, new TaskProgressed("worker-1", 1, 12.5, "reading ☃", Json("{\"page\":3}")));
+        var charged = Log.Assign(Log.Submit(), "worker-3", new Amounts([new("day/ä ☃", 700), new("swarm", 0)]), maxRunMs: 5_000);
         var waiting = Log.Assign(Log.Submit(), "worker-2");
         waiting = Log.Raise(waiting, new TaskFailed("worker-2", 1, "no network", true, Json("{\"tokens_in\":7}")));
         waiting = Log.Raise(waiting, new TaskRetried(1, Log.Now + 5_000, false));
@@ -99,7 +103,7 @@ public abstract partial class StoreContract : IAsyncLifetime
 
         var loaded = await Store.LoadAsync(None);
 
-        Same.Each([held, waiting], loaded.Tasks, Same.Task);
+        Same.Each([held, charged, waiting], loaded.Tasks, Same.Task);
         Same.Stored(Log.Tasks[buried.Id], await Store.FindTaskAsync(buried.Id, None));
         Assert.Equal(Log.Totals, loaded.Totals);
     }
@@ -220,6 +224,121 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(one.Types, loaded.Types);
         Assert.Equal(one with { Types = loaded.Types }, loaded);
     }
+
+    [Fact]
+    public async Task Limits_and_their_balances_come_back_as_they_last_were()
+    {
+        var rolling = new LimitWindow(WindowKind.Rolling, RollingMs: 60_000);
+        var month = new LimitWindow(WindowKind.Month, "Europe/Berlin", 6, 31);
+        var one = Log.Set(
+            Limit("day") with { Model = "größer ☃", Repo = "site", Window = month, SoftPercent = 1, OnExceed = OnExceed.Pause },
+            Balance("day/ä", "day", "ä") with { Used = 7, Reserved = 3, WindowStart = 10, WindowEnd = 20, Warned = true, Exceeded = true });
+        var two = Log.Set(
+            Limit("models") with { Level = LimitLevel.Swarm, Target = "", Unit = LimitUnit.Models, Allow = ["small", "l*"], Deny = ["ä ☃"] },
+            Balance("models", "models", "") with { CooldownUntil = 99 });
+        var gone = Log.Set(Limit("gone"), Balance("gone", "gone", "w"));
+        await CommitAsync();
+        one = Log.Set(
+            one with { Amount = 9_007_199_254_740_991, Window = rolling, Version = 2, UpdatedAt = 6 },
+            Balance("day/ä", "day", "ä") with { Used = 9, Steps = [new RollingStep(4, 8), new RollingStep(5, 1)] });
+        Log.Remove(gone, "gone");
+        await CommitAsync();
+
+        await ReopenAsync();
+
+        var loaded = await Store.LoadAsync(None);
+        Same.Each([one, two], loaded.Limits, Same.Limit);
+        Same.Each(
+            [Balance("day/ä", "day", "ä") with { Used = 9, Steps = [new RollingStep(4, 8), new RollingStep(5, 1)] }, Balance("models", "models", "") with { CooldownUntil = 99 }],
+            loaded.Balances, Same.Balance);
+        await using var audit = await Store.OpenAuditAsync(None);
+        var seen = await audit.LoadAsync(None);
+        Same.Each(loaded.Limits, seen.Limits, Same.Limit);
+        Same.Each(loaded.Balances, seen.Balances, Same.Balance);
+    }
+
+    [Fact]
+    public async Task Every_level_unit_and_window_comes_back()
+    {
+        var set = new List<Limit>();
+        foreach (var level in Enum.GetValues<LimitLevel>())
+            set.Add(Log.Set(Limit($"level {(int)level:00}") with { Level = level }));
+        foreach (var unit in Enum.GetValues<LimitUnit>())
+            set.Add(Log.Set(Limit($"unit {(int)unit:00}") with { Unit = unit }));
+        foreach (var kind in Enum.GetValues<WindowKind>())
+            set.Add(Log.Set(Limit($"window {(int)kind:00}") with { Window = new LimitWindow(kind) }));
+        await CommitAsync();
+
+        Same.Each(set, (await Store.LoadAsync(None)).Limits, Same.Limit);
+    }
+
+    [Fact]
+    public async Task Usage_reports_are_found_by_reporter_and_id()
+    {
+        var task = Log.Submit();
+        var first = Log.Report("worker-1", "ä ☃");
+        var other = Log.Report("admin", "ä ☃");
+        await CommitAsync();
+        var second = Log.Report("worker-1", "u-2");
+        await CommitAsync();
+        await ReopenAsync();
+
+        var facts = await Store.FindUsageAsync("worker-1", "ä ☃", task.Id, None);
+        Assert.Equal((Log.Sequence, first), (facts.AsOf, facts.Known));
+        Same.Stored(Log.Tasks[task.Id], facts.Task);
+        Assert.Equal(other, (await Store.FindUsageAsync("admin", "ä ☃", null, None)).Known);
+        facts = await Store.FindUsageAsync("worker-2", "u-2", new TaskId(Guid.CreateVersion7()), None);
+        Assert.Null(facts.Known);
+        Assert.Null(facts.Task);
+        await using var audit = await Store.OpenAuditAsync(None);
+        Assert.Equal([first, other, second], await audit.UsageAsync(None).ToListAsync());
+    }
+
+    [Fact]
+    public async Task A_usage_report_that_is_there_already_refuses_the_batch()
+    {
+        var first = Log.Report("worker-1", "u-1");
+        await CommitAsync();
+
+        Log.Report("worker-1", "u-1");
+        await Assert.ThrowsAnyAsync<Exception>(CommitAsync);
+
+        Assert.Equal(first, (await Store.FindUsageAsync("worker-1", "u-1", null, None)).Known);
+    }
+
+    [Fact]
+    public async Task What_an_attempt_reserved_and_spent_comes_back()
+    {
+        var reserved = new Amounts([new("day/ä ☃", 700), new("swarm", 0)]);
+        var task = Log.Assign(Log.Submit(), reserved: reserved);
+        task = Log.Raise(task, new TaskFailed("worker-1", 1, "e", true, Json("{\"tokens\":1}"), "small", new Amounts([new("swarm", 5)])));
+        task = Log.Raise(task, new TaskRetried(1, Log.Now, false));
+        task = Log.Assign(task, reserved: reserved);
+        Log.Raise(task, new TaskCompleted("worker-1", 2, null, null));
+        await CommitAsync();
+
+        var attempts = await Store.ListAttemptsAsync(task.Number, None);
+
+        Assert.Equal(
+            [("small", reserved, new Amounts([new("swarm", 5)])), (null, reserved, Amounts.None)],
+            attempts.Select(attempt => (attempt.Model, attempt.Reserved, attempt.Spent)));
+    }
+
+    private static Limit Limit(string id) => new()
+    {
+        Id = id,
+        Level = LimitLevel.Owner,
+        Target = "*",
+        Unit = LimitUnit.Money,
+        Amount = 5,
+        Window = LimitWindow.Lifetime,
+        Version = 1,
+        CreatedAt = 4,
+        UpdatedAt = 5,
+        LastSequence = 0,
+    };
+
+    private static LimitBalance Balance(string key, string limit, string target) => new() { Key = key, Limit = limit, Target = target };
 
     [Fact]
     public async Task Cursors_come_back_as_they_were_last_saved()
@@ -367,14 +486,20 @@ public abstract partial class StoreContract : IAsyncLifetime
         [
             new TaskCreated(TaskState.Scheduled, "bob", "T", "d", "s", ["a"], ["b"], "o", "p", "k", "hash", 5, Json("{\"l\":\"1\"}"), Json("{\"c\":1}"), Json("{\"e\":1}"), 300, 3, 7, 8, [id], id),
             new TaskCreated(TaskState.Pending, "bob", "T", null, null, [], [], null, null, null, null, 0, null, null, null, 300, 3, null, null, null, null, true),
+            new TaskCreated(TaskState.Pending, "bob", "T", null, null, [], [], null, null, null, null, 0, null, null, null, 300, 3, null, null, null, null, null, new Amounts([new("jobs", 2)]), id),
             new TaskAssigned("w", 1, 5, new MatchScore(1.2, 1, 0.8, 1.5, 0, 3, 1)),
+            new TaskAssigned("w", 1, 5, new MatchScore(1.2, 1, 0.8, 1.5, 0, 3, 1), new Amounts([new("day/w", 9), new("ä ☃", 0)]), 50),
             new TaskStarted("w", 1),
             new TaskProgressed("w", 1, 0.1, "m ☃", Json("[1,2]")),
             new TaskCompleted("w", 1, Json("\"ok\""), Json("{\"t\":1}")),
+            new TaskCompleted("w", 1, null, Json("{\"t\":1}"), "small", new Amounts([new("day/w", 9)])),
             new TaskFailed("w", 1, "e", true, null),
+            new TaskFailed("w", 1, "e", true, null, "small", new Amounts([new("day/w", 9)])),
             new TaskTimedOut(null, 0, "late"),
+            new TaskTimedOut("w", 1, "late", new Amounts([new("day/w", 1)])),
             new TaskRetried(2, 99, true),
             new TaskCancelled("r"),
+            new TaskCancelled("r", new Amounts([new("day/w", 1)])),
             new TaskReleased("w", 1, "r", 5),
             new TaskReassigned("w", 1, "lost", 1, true),
             new TaskUpdated("patched", TaskState.Pending, 3, Json("{}"), "T", "D"),
@@ -417,6 +542,13 @@ public abstract partial class StoreContract : IAsyncLifetime
             new ResponderRegistered(["tool.*"]),
             new ResponderRemoved(),
             new ConfigReloaded(["agents.lease_ms"], []),
+            new AllowanceSet(LimitLevel.Team, "*", LimitUnit.PullRequests, 9_007_199_254_740_991, new LimitWindow(WindowKind.Week, "Europe/Berlin", 6, 7), "small", "site", 75, OnExceed.Pause, ["s*"], ["ä ☃"]),
+            new AllowanceSet(LimitLevel.Swarm, null, LimitUnit.Money, 0, new LimitWindow(WindowKind.Rolling, RollingMs: 60_000), null, null, 80, OnExceed.Finish, null, null),
+            new AllowanceDeleted(),
+            new AllowanceReset(5, 9, 7),
+            new AllowanceWarning(LimitUnit.TokensIn, 10, 8, 1, 80, 9, 8),
+            new AllowanceExceeded(LimitUnit.Jobs, 10, 12, 1, 2, null),
+            new AllowanceCommitted("u ☃", "w", "hash", id, 1, "small", Json("{\"tokens\":1.50}"), new Amounts([new("day/w", 1)])),
         ];
         Assert.Equal(State.EventKinds.Select(kind => kind.Name).Order(), all.Select(data => data.Kind.Name).Distinct().Order());
         var raised = all.Select((data, n) => Log.Add($"subject {n}", n % 2 == 0 ? "s-1" : null, "admin", n == 3 ? 2 : 0, data, n == 4 ? 1 : 0)).ToList();

@@ -213,6 +213,38 @@ public sealed class SqliteStoreOpeningTests : IDisposable
         static string Guid(int n) => $"019a9f5e-7c00-7a31-9b1e-{n:x12}";
     }
 
+    [Fact]
+    public async Task A_store_of_the_second_layout_goes_on_with_its_tasks_and_limits_nothing()
+    {
+        const string Task = "019a9f5e-7c00-7a31-9b1e-5d0c2f4a8e11";
+        const string Created = "{\"status\":\"pending\",\"requester\":\"alice\",\"title\":\"t\",\"required_capabilities\":[],\"preferred_capabilities\":[],\"priority\":5,\"timeout_ms\":1,\"max_retries\":3}";
+        using (var old = SqliteConnection.Open(Database, SqliteAccess.ReadWriteCreate))
+        {
+            old.Execute($"PRAGMA journal_mode = WAL; PRAGMA application_id = {Schema.ApplicationId}; CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at TEXT NOT NULL)");
+            foreach (var migration in Schema.Migrations.Take(2))
+            {
+                old.Execute(migration.Sql);
+                old.Execute($"INSERT INTO schema_migrations VALUES ({migration.Version}, '{migration.Name}', '2026-11-20T00:00:00Z')");
+            }
+
+            old.Execute($"""
+                INSERT INTO events (sequence, timestamp, type, source, subject, actor, data, hash)
+                  VALUES (1, 1001, 'task.created', 'tasks', '{Task}', 'alice', '{Created}', zeroblob(32));
+                INSERT INTO tasks (number, id, status, title, requester, created_at, priority, max_retries, timeout_ms, queued_at, attempt, retry_count, dead_lettered, last_sequence, assignee, assigned_at)
+                  VALUES (1, '{Task}', 'assigned', 't', 'alice', 1001, 5, 3, 1, 1001, 1, 0, 0, 2, 'w', 1002);
+                INSERT OR REPLACE INTO totals VALUES ('assigned', 1)
+                """);
+        }
+
+        await using var store = Open();
+        var loaded = await store.LoadAsync(default);
+        Assert.Empty(loaded.Limits);
+        Assert.Empty(loaded.Balances);
+        var held = Assert.Single(loaded.Tasks);
+        Assert.Equal((Task, "w", null, null, 0), (held.Id.ToString(), held.Assignee, held.Cost, held.Charge, held.MaxRunMs));
+        Assert.Null((await store.FindUsageAsync("w", "u", held.Id, default)).Known);
+    }
+
     [Theory]
     [InlineData(10)]
     [InlineData(40)]
