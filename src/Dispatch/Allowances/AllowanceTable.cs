@@ -324,6 +324,21 @@ public sealed class AllowanceTable
 
     // ---- what is told ---------------------------------------------------------------------------------------------------
 
+    /// <summary>Warnings, and pauses, that follow from a limit's new amount.</summary>
+    internal void TellOf(Decision decision, string limit)
+    {
+        foreach (var entry in byLimit.GetValueOrDefault(limit) ?? [])
+        {
+            if (entry is { Exists: true, Booked: false } && entry.UsedAt(state.Now) > 0)
+            {
+                entry.Booked = true;
+                booked.Add(entry);
+            }
+        }
+
+        Tell(decision);
+    }
+
     /// <summary>Warnings that follow from what was booked.</summary>
     internal void Tell(Decision decision)
     {

@@ -309,7 +309,8 @@ internal sealed class PlainLedger(AllowanceOptions options)
 
             var amount = limit.Unit switch
             {
-                LimitUnit.ConcurrentJobs => 0,
+                // The last two only when a limit was set anew, for something else, under the id of the one that it was reserved on.
+                LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.Models => 0,
                 LimitUnit.Jobs => isJob ? 1 : 0,
                 LimitUnit.CooldownMs => isFailure ? limit.Amount : 0,
                 _ when !isReported => 0,
