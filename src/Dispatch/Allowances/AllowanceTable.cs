@@ -135,6 +135,16 @@ public sealed class AllowanceTable
         return list;
     }
 
+    private static bool IsOf(string key, Limit limit) => limit.Level == LimitLevel.Task || limit.IsEach == key.Contains('/', StringComparison.Ordinal);
+
+    private BalanceEntry? FindCharged(string key)
+    {
+        if (balances.TryGetValue(key, out var entry))
+            return entry;
+        var slash = key.IndexOf('/', StringComparison.Ordinal);
+        return Find(slash < 0 ? key : key[..slash]) is { } limit && IsOf(key, limit) ? GetEntry(key) : null;
+    }
+
     /// <summary>The balance an event names, made when it is the first to do so.</summary>
     private BalanceEntry GetEntry(string key)
     {
@@ -256,8 +266,8 @@ public sealed class AllowanceTable
         var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
         foreach (var (key, reserved) in charge.Reserved.Items)
         {
-            // Deleted since: there is nothing to book on.
-            if (!balances.TryGetValue(key, out var entry) || entry.Limit is not { } limit)
+            // Deleted since: there is nothing to book on, unless there is one of this id again.
+            if (FindCharged(key) is not { Limit: { } limit } entry)
                 continue;
             if (needsLess)
                 entry.Doubt();
@@ -439,7 +449,8 @@ public sealed class AllowanceTable
         {
             if (!balances.TryGetValue(balance.Key, out var entry))
             {
-                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target) { Limit = Find(balance.Limit) });
+                var limit = Find(balance.Limit) is { } known && IsOf(balance.Key, known) ? known : null;
+                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target) { Limit = limit });
                 ListOf(balance.Limit).Add(entry);
             }
 
@@ -632,7 +643,10 @@ public sealed class AllowanceTable
         touchedLimits.Add(limit.Id);
         foreach (var entry in ListOf(limit.Id))
         {
-            entry.Limit = limit;
+            // Kept of a deleted one of the same id, until what is reserved is given back.
+            if (!IsOf(entry.Key, limit))
+                continue;
+            entry.Follow(limit);
             var balance = entry.Balance;
             if (known is not null && known.Window != limit.Window)
                 balance = balance with { WindowStart = 0, WindowEnd = 0, Used = 0, Steps = [] };

@@ -46,7 +46,7 @@ internal sealed class BalanceEntry(string key, string target)
 {
     public string Key { get; } = key;
 
-    public string Target { get; } = target;
+    public string Target { get; private set; } = target;
 
     /// <summary>Null once the limit was deleted: what is reserved is still given back.</summary>
     public Limit? Limit { get; set; }
@@ -63,6 +63,14 @@ internal sealed class BalanceEntry(string key, string target)
 
     /// <summary>Listed because there may be room for who waits.</summary>
     public bool Opened { get; set; }
+
+    /// <summary>A limit was set: this is how much of it is used and reserved.</summary>
+    public void Follow(Limit limit)
+    {
+        Limit = limit;
+        if (!limit.IsEach)
+            (Target, Balance) = (limit.Target, Balance with { Target = limit.Target });
+    }
 
     private Queue<WaitingLine>? openLines;
     private Queue<Agents.AgentEntry>? openWaiters;

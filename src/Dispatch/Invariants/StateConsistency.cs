@@ -144,7 +144,8 @@ internal sealed class StateConsistency
     /// <summary>No task waits that an agent could be given: assignment never needs a tick.</summary>
     private void CheckNothingIsLeftWaiting()
     {
-        if (state.Matcher.HasWork)
+        // A window or a cool-down that is over by the clock lets those who wait look when its timer fires.
+        if (state.Matcher.HasWork || state.WallDue.NextDue <= state.Now)
             return;
 
         foreach (var line in state.Matcher.Lines.Where(line => line.Count > 0))

@@ -327,6 +327,26 @@ public sealed class AllowanceMatchingTests
     }
 
     [Fact]
+    public async Task A_limit_set_under_the_id_of_a_deleted_one_takes_over_what_is_its_own_only()
+    {
+        var run = new CoreRun(Patient);
+        run.Register("w");
+        run.Set(ALimit.Agent("*", LimitUnit.Tokens, 100));
+        var first = run.Submit(ALimit.Task("\"tokens\":50"));
+        run.Run(new DeleteLimit("l"));
+        run.Set(ALimit.Agent("w", LimitUnit.Tokens, 100));
+        var second = run.Submit(ALimit.Task("\"tokens\":60"));
+        run.Run(new DeleteLimit("l"));
+        run.Set(ALimit.Agent("other", LimitUnit.Tokens, 100));
+        Assert.Equal(("other", 60), (run.Standing().Target, run.Standing().Reserved));
+
+        run.Complete(first, "\"tokens\":50");
+        run.Complete(second, "\"tokens\":60");
+        Assert.Equal(["l"], run.State.Allowances.Balances.Select(balance => balance.Key));
+        await run.CheckStoreAsync();
+    }
+
+    [Fact]
     public void A_task_costs_the_same_looks_under_a_hundred_thousand_limits_and_ten_thousand_agents_as_under_a_hundred()
     {
         var few = LooksPerTask(agents: 100, limits: 100);
