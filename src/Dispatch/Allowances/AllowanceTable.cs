@@ -22,6 +22,7 @@ public sealed class AllowanceTable
     private readonly UsageHistory history = new();
     private readonly SortedSet<string> touchedLimits = new(StringComparer.Ordinal);
     private readonly List<BalanceEntry> booked = [];
+    private readonly List<BalanceEntry> pausing = [];
     private List<BalanceEntry> dirty = [];
     private List<UsageRow> reported = [];
     private long version = 1;
@@ -370,7 +371,7 @@ public sealed class AllowanceTable
             {
                 TellExceeded(decision, entry);
                 if (limit.OnExceed == OnExceed.Pause)
-                    Pause(decision, entry);
+                    pausing.Add(entry);
             }
         }
     }
@@ -404,6 +405,18 @@ public sealed class AllowanceTable
             return null;
         var at = state.Now + ((double)(limit.Amount - used) * elapsed / used);
         return at >= (resets is { } end && limit.Window.IsCalendar ? end : 253_402_300_799_999d) ? null : (long)at;
+    }
+
+    /// <summary>Takes work back whose limit is used up: at the end of a batch, for what an agent reports done together counts as done.</summary>
+    internal void Pause(Decision decision)
+    {
+        for (var i = 0; i < pausing.Count; i++)
+        {
+            if (pausing[i] is { Limit: { OnExceed: OnExceed.Pause } limit } entry && entry.UsedAt(state.Now) >= limit.Amount)
+                Pause(decision, entry);
+        }
+
+        pausing.Clear();
     }
 
     private void Pause(Decision decision, BalanceEntry entry)

@@ -262,6 +262,21 @@ public sealed class AllowanceMatchingTests
     }
 
     [Fact]
+    public void What_is_reported_done_together_counts_as_done_also_when_the_first_of_it_uses_up_the_limit()
+    {
+        var run = new CoreRun(Patient);
+        run.Register("w");
+        run.Set(ALimit.Swarm(LimitUnit.Tokens, 300) with { OnExceed = OnExceed.Pause });
+        var tasks = run.Submit(ALimit.Task("\"tokens\":100"), ALimit.Task("\"tokens\":100"), ALimit.Task("\"tokens\":100"));
+        var used = ALimit.Json("\"tokens\":300");
+        var answer = run.Exchange("w", reports: [new TaskReport.Completed(tasks[0], 1, null, used), new TaskReport.Completed(tasks[1], 1, null, used)]);
+
+        Assert.Equal([ReportVerdict.Accepted, ReportVerdict.Accepted], answer.Reports);
+        Assert.Equal((TaskState.Pending, tasks[2]), (run[tasks[2]].Status, Assert.Single(answer.Revoked).Task));
+        Assert.Equal((600, 300), (run.Standing().Used, run.Standing().Overshoot));
+    }
+
+    [Fact]
     public void A_sleeping_agent_that_wakes_when_its_allowance_is_gone_gets_nothing()
     {
         var run = new CoreRun(Patient);

@@ -12,7 +12,7 @@ namespace Dispatch.Tests.Allowances;
 public sealed class ContentionTests
 {
     private const int Agents = 64;
-    private const long Budget = 2_000_000;
+    private const long Budget = 1_500_000;
 
     [Fact]
     public void Sixty_four_agents_on_one_budget_never_reserve_more_than_there_is_and_use_it_up()
@@ -30,7 +30,7 @@ public sealed class ContentionTests
         books.Take(run.Core.Close());
         for (var day = 0; books.Reservations < 1_000_000; day++)
         {
-            while (run.State.Tasks.Count < 30_000)
+            while (run.State.Tasks.Count < 20_000)
             {
                 run.Take(run.Submission("alice", [.. Enumerable.Range(0, 1_000).Select(_ =>
                     ALimit.Task($"\"tokens\":{random.Next(50, 200)}", "a", (byte)random.Next(3)) with { MaxRetries = 100 })]));
@@ -57,7 +57,7 @@ public sealed class ContentionTests
         TaskReport Report(WorkTask task)
         {
             var expected = task.Cost!.Estimate.Tokens!.Value;
-            return random.Next(10) switch
+            return random.Next(20) switch
             {
                 0 => new TaskReport.Completed(task.Id, task.Attempt, null, ALimit.Json($"\"tokens\":{expected + random.Next(20)}")),
                 <= 2 => new TaskReport.Completed(task.Id, task.Attempt, null, ALimit.Json($"\"tokens\":{random.NextInt64(expected)}")),
