@@ -22,6 +22,7 @@ public sealed class AllowanceTable
     private readonly UsageHistory history = new();
     private readonly SortedSet<string> touchedLimits = new(StringComparer.Ordinal);
     private readonly List<BalanceEntry> booked = [];
+    private readonly List<BalanceEntry> pausing = [];
     private List<BalanceEntry> dirty = [];
     private List<UsageRow> reported = [];
     private long version = 1;
@@ -132,6 +133,16 @@ public sealed class AllowanceTable
         if (!byLimit.TryGetValue(limit, out var list))
             byLimit[limit] = list = [];
         return list;
+    }
+
+    private static bool IsOf(string key, Limit limit) => limit.Level == LimitLevel.Task || limit.IsEach == key.Contains('/', StringComparison.Ordinal);
+
+    private BalanceEntry? FindCharged(string key)
+    {
+        if (balances.TryGetValue(key, out var entry))
+            return entry;
+        var slash = key.IndexOf('/', StringComparison.Ordinal);
+        return Find(slash < 0 ? key : key[..slash]) is { } limit && IsOf(key, limit) ? GetEntry(key) : null;
     }
 
     /// <summary>The balance an event names, made when it is the first to do so.</summary>
@@ -258,9 +269,9 @@ public sealed class AllowanceTable
         var entries = new List<BalanceEntry>(charge.Reserved.Count);
         for (var i = 0; i < charge.Reserved.Count; i++)
         {
-            // Deleted since: there is nothing to book on.
+            // Deleted since: there is nothing to book on, unless there is one of this id again.
             var (key, reserved) = charge.Reserved.Items[i];
-            if (EntryAt(charge.Reserved, i) is not { Limit: { } limit } entry)
+            if ((EntryAt(charge.Reserved, i) ?? FindCharged(key)) is not { Limit: { } limit } entry)
                 continue;
             if (needsLess)
                 entry.Doubt();
@@ -285,7 +296,8 @@ public sealed class AllowanceTable
     }
 
     /// <summary>The balance of an item; null when it is no more.</summary>
-    private BalanceEntry? EntryAt(Amounts amounts, int index) => amounts.Balances?[index] ?? balances.GetValueOrDefault(amounts.Items[index].Key);
+    private BalanceEntry? EntryAt(Amounts amounts, int index) =>
+        amounts.Balances?[index] is { Limit: not null } known ? known : balances.GetValueOrDefault(amounts.Items[index].Key);
 
     private long UsedOf(LimitUnit unit, Estimate used, string? model, long otherwise) => unit switch
     {
@@ -331,6 +343,21 @@ public sealed class AllowanceTable
 
     // ---- what is told ---------------------------------------------------------------------------------------------------
 
+    /// <summary>Warnings, and pauses, that follow from a limit's new amount.</summary>
+    internal void TellOf(Decision decision, string limit)
+    {
+        foreach (var entry in byLimit.GetValueOrDefault(limit) ?? [])
+        {
+            if (entry is { Exists: true, Booked: false } && entry.UsedAt(state.Now) > 0)
+            {
+                entry.Booked = true;
+                booked.Add(entry);
+            }
+        }
+
+        Tell(decision);
+    }
+
     /// <summary>Warnings that follow from what was booked.</summary>
     internal void Tell(Decision decision)
     {
@@ -352,7 +379,7 @@ public sealed class AllowanceTable
             {
                 TellExceeded(decision, entry);
                 if (limit.OnExceed == OnExceed.Pause)
-                    Pause(decision, entry);
+                    pausing.Add(entry);
             }
         }
     }
@@ -388,6 +415,18 @@ public sealed class AllowanceTable
             return null;
         var at = state.Now + ((double)(limit.Amount - used) * elapsed / used);
         return at >= (resets ?? 253_402_300_799_999d) ? null : (long)at;
+    }
+
+    /// <summary>Takes work back whose limit is used up: at the end of a batch, for what an agent reports done together counts as done.</summary>
+    internal void Pause(Decision decision)
+    {
+        for (var i = 0; i < pausing.Count; i++)
+        {
+            if (pausing[i] is { Limit: { OnExceed: OnExceed.Pause } limit } entry && entry.UsedAt(state.Now) >= limit.Amount)
+                Pause(decision, entry);
+        }
+
+        pausing.Clear();
     }
 
     private void Pause(Decision decision, BalanceEntry entry)
@@ -433,7 +472,8 @@ public sealed class AllowanceTable
         {
             if (!balances.TryGetValue(balance.Key, out var entry))
             {
-                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target, balance.Limit) { Limit = Find(balance.Limit) });
+                var limit = Find(balance.Limit) is { } known && IsOf(balance.Key, known) ? known : null;
+                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target, balance.Limit) { Limit = limit });
                 ListOf(balance.Limit).Add(entry);
             }
 
@@ -632,11 +672,10 @@ public sealed class AllowanceTable
         touchedLimits.Add(limit.Id);
         foreach (var entry in ListOf(limit.Id))
         {
-            // Of a limit of this id that was deleted, and was for others.
-            if (entry.Key != KeyOf(limit, entry.Target))
+            // Kept of a deleted one of the same id, until what is reserved is given back.
+            if (!IsOf(entry.Key, limit))
                 continue;
-            entry.Limit = limit;
-            entry.Target = limit.IsEach ? entry.Target : limit.Target;
+            entry.Follow(limit);
             var balance = entry.Balance;
             if (known is not null && known.Window != limit.Window)
                 balance = balance with { WindowStart = 0, WindowEnd = 0, Used = 0, Steps = null };

@@ -56,7 +56,7 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
 
     public string LimitId { get; } = limitId;
 
-    public string Target { get; set; } = target;
+    public string Target { get; private set; } = target;
 
     /// <summary>Null once the limit was deleted: what is reserved is still given back.</summary>
     public Limit? Limit { get; set; }
@@ -89,6 +89,14 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
 
     /// <summary>Listed because there may be room for who waits.</summary>
     public bool Opened { get; set; }
+
+    /// <summary>A limit was set: this is how much of it is used and reserved.</summary>
+    public void Follow(Limit limit)
+    {
+        Limit = limit;
+        if (!limit.IsEach)
+            Target = limit.Target;
+    }
 
     // Most are waited for by nobody, ever.
     private SortedSet<WaitingLine>? parked;

@@ -133,7 +133,8 @@ public static class Reporting
         var needs = entry.Task.Needs;
         foreach (var agent in state.Agents.All)
         {
-            if (agent != entry.Holder && Matching.Matcher.CanDo(state, needs, agent) && Matching.Matcher.WhyNot(agent) == Matching.WaitReason.None)
+            if (agent != entry.Holder && Matching.Matcher.CanDo(state, needs, agent) && Matching.Matcher.WhyNot(agent) == Matching.WaitReason.None
+                && state.Allowances.Refuses(agent, entry.Task) is null)
                 return true;
         }
 

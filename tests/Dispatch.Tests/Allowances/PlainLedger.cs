@@ -115,7 +115,7 @@ internal sealed class PlainLedger(AllowanceOptions options)
                 continue;
             Assert.True(account.Reserved >= 0, $"{key}: more was given back than reserved");
             Assert.True(entry.Balance.Reserved == account.Reserved, $"{key}: {entry.Balance.Reserved} reserved, by the plain ledger {account.Reserved}");
-            if (Find(account.Limit) is not { } limit)
+            if (Find(account.Limit) is not { } limit || !IsOf(key, limit))
                 continue;
             Assert.True(Saturated(Used(key)) == entry.UsedAt(lastAt), $"{key}: {entry.UsedAt(lastAt)} used, by the plain ledger {Used(key)}");
             Assert.True(account.CooldownUntil == entry.Balance.CooldownUntil, $"{key}: cool-down until {entry.Balance.CooldownUntil}, by the plain ledger {account.CooldownUntil}");
@@ -300,7 +300,7 @@ internal sealed class PlainLedger(AllowanceOptions options)
         {
             if (accounts.TryGetValue(key, out var account))
                 account.Reserved -= reserved;
-            if (account is null || Find(account.Limit) is not { } limit)
+            if (Find(account?.Limit ?? LimitOf(key)) is not { } limit || !IsOf(key, limit))
             {
                 if (account?.Reserved == 0)
                     accounts.Remove(key);
@@ -309,7 +309,8 @@ internal sealed class PlainLedger(AllowanceOptions options)
 
             var amount = limit.Unit switch
             {
-                LimitUnit.ConcurrentJobs => 0,
+                // The last two only when a limit was set anew, for something else, under the id of the one that it was reserved on.
+                LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.Models => 0,
                 LimitUnit.Jobs => isJob ? 1 : 0,
                 LimitUnit.CooldownMs => isFailure ? limit.Amount : 0,
                 _ when !isReported => 0,
@@ -426,9 +427,14 @@ internal sealed class PlainLedger(AllowanceOptions options)
     private Account AccountOf(string key)
     {
         if (!accounts.TryGetValue(key, out var account))
-            accounts[key] = account = new Account(limits.ContainsKey(key) ? key : key[..key.IndexOf('/', StringComparison.Ordinal)]);
+            accounts[key] = account = new Account(LimitOf(key));
         return account;
     }
+
+    private string LimitOf(string key) => limits.ContainsKey(key) || !key.Contains('/', StringComparison.Ordinal) ? key : key[..key.IndexOf('/', StringComparison.Ordinal)];
+
+    // What is reserved on a limit that was deleted is given back; one for another kind of target under its id does not take it over.
+    private static bool IsOf(string key, Limit limit) => limit.Level == LimitLevel.Task || (limit.Target == "*") == key.Contains('/', StringComparison.Ordinal);
 
     private static SortedDictionary<string, long> Sorted(Amounts? amounts)
     {
