@@ -278,7 +278,7 @@ public sealed class AllowanceTable
             var amount = limit.Unit switch
             {
                 LimitUnit.Jobs => 1,
-                LimitUnit.ConcurrentJobs => 0,
+                LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.Models => 0,
                 LimitUnit.CooldownMs => isFailure ? limit.Amount : 0,
                 _ when !reported => 0,
                 // An end without a word of what was used: what was expected stands for it.

@@ -28,7 +28,7 @@ public sealed class LedgerModelTests
     public async Task Under_random_commands_every_balance_is_what_a_plain_ledger_says()
     {
         long grants = 0, overshoots = 0;
-        for (var seed = 0; seed < 40; seed++)
+        for (var seed = 0; seed < 30; seed++)
         {
             var play = new Play(seed);
             try
@@ -44,7 +44,7 @@ public sealed class LedgerModelTests
             overshoots += play.Ledger.Overshoots;
         }
 
-        Assert.True(grants > 2_000 && overshoots > 50, $"{grants} reservations and {overshoots} bookings past a limit: too little happened");
+        Assert.True(grants > 1_500 && overshoots > 50, $"{grants} reservations and {overshoots} bookings past a limit: too little happened");
     }
 
     private sealed class Play
