@@ -20,6 +20,9 @@ public sealed class AllowanceTable
     private readonly Dictionary<string, BalanceEntry> balances = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<BalanceEntry>> byLimit = new(StringComparer.Ordinal);
     private readonly UsageHistory history = new();
+
+    // Lines are parked here for as much as experience says that their tasks need.
+    private readonly List<BalanceEntry> expecting = [];
     private readonly SortedSet<string> touchedLimits = new(StringComparer.Ordinal);
     private readonly List<BalanceEntry> booked = [];
     private List<BalanceEntry> dirty = [];
@@ -192,7 +195,7 @@ public sealed class AllowanceTable
                 var need = needs.Of(limit.Unit);
                 // What is used up gives nothing, also not to what says that it needs nothing.
                 var room = entry.RoomAt(state.Now);
-                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need)) : null;
+                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), needs.IsExperience(limit.Unit)) : null;
         }
     }
 
@@ -253,7 +256,7 @@ public sealed class AllowanceTable
         var used = Estimate.Read(usage);
         model ??= task.Cost?.Model ?? Options.DefaultModel;
         if (usage is not null)
-            history.Add(task.Assignee!, task.Needs, used);
+            Learn(task, used);
 
         var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
         foreach (var (key, reserved) in charge.Reserved.Items)
@@ -278,6 +281,15 @@ public sealed class AllowanceTable
         }
 
         return items.Count == 0 ? null : new Amounts([.. items]);
+    }
+
+    // Who waits for what experience said may need less by what is known now.
+    private void Learn(WorkTask task, Estimate used)
+    {
+        history.Add(task.Assignee!, task.Needs, used);
+        expecting.RemoveAll(static entry => entry.Parked.Count == 0);
+        foreach (var entry in expecting)
+            Open(entry);
     }
 
     private long UsedOf(LimitUnit unit, Estimate used, string? model, long otherwise) => unit switch
@@ -799,9 +811,13 @@ public sealed class AllowanceTable
         Arm(entry);
     }
 
-    internal void Park(BalanceEntry entry, WaitingLine line, long need)
+    /// <summary>The line is refused whoever would take from it: it is looked at again when there is room.</summary>
+    /// <param name="isExperience">True when the need is what was seen lately: with any room it may have become less.</param>
+    internal void Park(BalanceEntry entry, WaitingLine line, long need, bool isExperience)
     {
-        entry.Refuse(need);
+        entry.Refuse(isExperience ? 1 : need);
+        if (isExperience && !expecting.Contains(entry))
+            expecting.Add(entry);
         line.ParkedOn = entry;
         entry.Parked.Add(line);
         Arm(entry);
@@ -815,6 +831,9 @@ public sealed class AllowanceTable
         agent.WaitsFor.Clear();
         agent.OutOf = null;
     }
+
+    /// <summary>True when another agent may need less for the same.</summary>
+    internal bool DiffersByAgent(Refused refused, Requirement kind) => refused.IsExperience && history.Knows(kind);
 
     /// <summary>Its timer fired.</summary>
     internal void Due(Decision decision, BalanceEntry entry)
@@ -886,6 +905,17 @@ public sealed class AllowanceTable
             _ => 0,
         };
 
+        /// <summary>True when what it needs is not said by the task, or not all of it.</summary>
+        public readonly bool IsExperience(LimitUnit unit) => unit switch
+        {
+            LimitUnit.Tokens => Cost?.Estimate is not { Tokens: not null } and not { TokensIn: not null, TokensOut: not null },
+            LimitUnit.TokensIn => Cost?.Estimate is not { Tokens: not null } and not { TokensIn: not null },
+            LimitUnit.TokensOut => Cost?.Estimate is not { Tokens: not null } and not { TokensOut: not null },
+            LimitUnit.Money => Cost?.Estimate is not { Money: not null } and not { Tokens: not null } and not { TokensIn: not null, TokensOut: not null },
+            LimitUnit.Requests => Cost?.Estimate.Requests is null,
+            _ => false,
+        };
+
         private long In => Cost?.Estimate.TokensIn ?? Cost?.Estimate.Tokens ?? History?.TokensIn ?? table.Options.DefaultTokensIn;
 
         private long Out => Cost?.Estimate.TokensOut ?? Cost?.Estimate.Tokens ?? History?.TokensOut ?? table.Options.DefaultTokensOut;
@@ -915,7 +945,8 @@ internal enum RefusalKind
 }
 
 /// <param name="Need">How much room is needed.</param>
-internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need);
+/// <param name="IsExperience">True when the need is what the agent used for such work lately, or the default.</param>
+internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need, bool IsExperience = false);
 
 /// <summary>A usage report that was taken: a repeat by the same reporter changes nothing.</summary>
 public sealed record UsageRow(string Reporter, string Id, string Hash, long Sequence);

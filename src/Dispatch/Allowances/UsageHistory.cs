@@ -15,17 +15,29 @@ internal sealed class UsageHistory
     private const int Enough = 5;
 
     private readonly Dictionary<(string Agent, Requirement Kind), Sample> samples = [];
+    private readonly HashSet<Requirement> known = [];
 
     public void Add(string agent, Requirement kind, Estimate used)
     {
         if (!samples.TryGetValue((agent, kind), out var sample))
         {
             if (samples.Count >= Kinds)
-                samples.Clear();
+                Forget();
             samples[(agent, kind)] = sample = new Sample();
         }
 
+        if (sample.IsNearlyEnough)
+            known.Add(kind);
         sample.Add(used.TokensIn ?? used.Tokens ?? 0, used.TokensIn is null && used.Tokens is not null ? 0 : used.TokensOut ?? 0, used.Requests ?? 0);
+    }
+
+    /// <summary>True when some agent has experience with the kind: then one may need less than another.</summary>
+    public bool Knows(Requirement kind) => known.Contains(kind);
+
+    private void Forget()
+    {
+        samples.Clear();
+        known.Clear();
     }
 
     /// <summary>The 95th percentile of each; null when too few are known.</summary>
@@ -38,6 +50,8 @@ internal sealed class UsageHistory
         private readonly long[] requests = new long[Samples];
         private int count;
         private Estimate? p95;
+
+        public bool IsNearlyEnough => count == Enough - 1;
 
         public Estimate? P95 => count < Enough ? null : p95 ??= new Estimate(Of(tokensIn), Of(tokensOut), Requests: Of(requests));
 

@@ -338,10 +338,12 @@ public sealed class Matcher
         var balance = refused.Entry;
         if (refused.Kind == RefusalKind.NoRoom)
             state.Allowances.TellExceeded(decision, balance);
-        if (balance.Limit!.IsForAll)
+
+        // While there is some room, another agent that is known to need less may have it.
+        if (balance.Limit!.IsForAll && (balance.RoomAt(state.Now) <= 0 || !state.Allowances.DiffersByAgent(refused, entry.Task.Needs)))
         {
             TakeFromBacklog(line);
-            state.Allowances.Park(balance, line, refused.Need);
+            state.Allowances.Park(balance, line, refused.Need, refused.IsExperience);
             return false;
         }
 
