@@ -72,6 +72,9 @@ internal sealed class Weather
 
     public bool WorkIsLimited { get; private init; }
 
+    /// <summary>Tasks ask for nothing, so that there is experience with their like.</summary>
+    public bool TasksAreAlike { get; private init; }
+
     public required StateOptions State { get; init; }
 
     /// <summary>How long a lease may be at any time of the run.</summary>
@@ -156,6 +159,7 @@ internal sealed class Weather
             TasksAreConfirmed = Often(),
             SettingsChange = random.Chance(0.4),
             LogIsTrimmed = bug is Bug.BaseForgetsTask or Bug.TrimmedTooFar || Often(),
+            TasksAreAlike = random.Chance(0.25),
             WorkIsLimited = bug is Bug.ReservationKept or Bug.SpendingBookedTwice or Bug.OverspendAllowed or Bug.UsageReportsForgotten || Often(),
         };
     }

@@ -42,6 +42,38 @@ public sealed class AllowanceRegressionTests
         await run.CheckStoreAsync();
     }
 
+    [Fact]
+    public void A_task_that_says_nothing_goes_to_the_agent_that_needs_less_for_its_like()
+    {
+        var run = new CoreRun();
+        run.Register("b");
+        Set(run, "tokens", LimitUnit.TokensIn, 1_000_000, LimitLevel.Swarm, "");
+        for (var n = 0; n < 5; n++)
+            run.Report("b", new TaskReport.Completed(run.Submit(Task(tokensIn: 50)), null, null, JsonBytes.Parse("{\"tokens_in\":50}")));
+        run.Register("a");
+        run.Register("c");
+        Set(run, "tokens", LimitUnit.TokensIn, 5 * 50 + 500, LimitLevel.Swarm, "");
+
+        var tasks = run.Submit(Task(), Task(), Task());
+
+        Assert.All(tasks, task => Assert.Equal("b", run[task].Assignee));
+    }
+
+    [Fact]
+    public void What_waits_for_the_swarm_is_looked_at_again_when_experience_says_that_less_is_needed()
+    {
+        var run = new CoreRun();
+        run.Register("b", max: 10);
+        Set(run, "tokens", LimitUnit.TokensIn, 1_000, LimitLevel.Swarm, "");
+        var waiting = run.Submit(Task());
+        Assert.Equal(TaskState.Pending, run[waiting].Status);
+
+        foreach (var task in run.Submit(Task(tokensIn: 50), Task(tokensIn: 50), Task(tokensIn: 50), Task(tokensIn: 50), Task(tokensIn: 50)))
+            run.Report("b", new TaskReport.Completed(task, null, null, JsonBytes.Parse("{\"tokens_in\":50}")));
+
+        Assert.Equal("b", run[waiting].Assignee);
+    }
+
     private static void Set(CoreRun run, string id, LimitUnit unit, long amount, LimitLevel level, string target) =>
         Assert.IsType<LimitOutcome.Done>(run.Run(new SetLimit(Of(id, unit, amount, level, target)) { ByAdmin = true }));
 

@@ -294,13 +294,14 @@ internal sealed class Requester(Universe universe, string name, Random random)
     {
         var title = "task " + number.ToString(CultureInfo.InvariantCulture);
         var now = universe.Now;
+        var alike = universe.Weather.TasksAreAlike;
         var task = new NewTask
         {
             Id = id,
             Spec = new TaskSpec { Title = title, Context = random.Chance(0.3) ? new JsonBytes(Encoding.UTF8.GetBytes("{\"x\":\"" + new string('.', random.Next(60)) + "\"}")) : null },
-            Required = Worker.DrawCapabilities(random, random.Weighted([5, 4, 1])),
-            Preferred = Worker.DrawCapabilities(random, random.Weighted([6, 2, 1])),
-            Owner = random.Chance(0.15) ? random.Pick(Worker.Owners) : null,
+            Required = alike ? [] : Worker.DrawCapabilities(random, random.Weighted([5, 4, 1])),
+            Preferred = alike ? [] : Worker.DrawCapabilities(random, random.Weighted([6, 2, 1])),
+            Owner = !alike && random.Chance(0.15) ? random.Pick(Worker.Owners) : null,
             Priority = (byte)random.Pick([5, 5, 0, 10, 8, 2]),
             TimeoutMs = random.Pick([400, 3_000, LongestRunMs]),
             MaxRetries = random.Pick([0, 1, 3]),

@@ -29,10 +29,10 @@ internal sealed class Treasurer(Universe universe, Random random)
             switch (random.Weighted([6, 3, 2, 2]))
             {
                 case 0:
-                    await SetAsync();
+                    await SetAsync(DrawId());
                     break;
                 case 1:
-                    await universe.Edge.ExecuteAsync(new DeleteLimit(DrawId()) { ByAdmin = true });
+                    await DeleteAsync();
                     break;
                 case 2:
                     await LookAsync();
@@ -84,9 +84,16 @@ internal sealed class Treasurer(Universe universe, Random random)
         _ => random.Pick([0L, 1, 3, 20]),
     };
 
-    private async Task SetAsync()
+    private async Task DeleteAsync()
     {
         var id = DrawId();
+        await universe.Edge.ExecuteAsync(new DeleteLimit(id) { ByAdmin = true });
+        if (random.Chance(0.5))
+            await SetAsync(id);
+    }
+
+    private async Task SetAsync(string id)
+    {
         var known = universe.Disk.Limits.GetValueOrDefault(id);
         var wanted = known is not null && random.Chance(0.85) ? Change(known) : Draw(id);
         var version = random.Chance(0.3) ? (known?.Version ?? 0) + random.Next(2) : (int?)null;
@@ -144,7 +151,7 @@ internal sealed class Treasurer(Universe universe, Random random)
     private Limit Rest(Limit limit) => limit with
     {
         SoftPercent = random.Pick([1, 80, 100]),
-        OnExceed = random.Chance(0.3) ? OnExceed.Pause : OnExceed.Finish,
+        OnExceed = random.Chance(0.5) ? OnExceed.Pause : OnExceed.Finish,
         Allow = limit.Unit == LimitUnit.Models ? random.Pick<string[]>([[], ["s*"], ["small", "large"]]) : [],
         Deny = limit.Unit == LimitUnit.Models ? [random.Pick(Models)] : [],
     };

@@ -248,7 +248,11 @@ internal sealed class Worker(Universe universe, string name, Random random)
         var bill = new Bill(new ReportUsage(
             $"{name} {bills.Count}", name, task, attempt, DrawModel(), task is null && random.Chance(0.3) ? random.Pick(Treasurer.Repos) : null, Treasurer.DrawUsage(random), new UsageFacts(0, null, null)));
         bills.Add(bill);
+
+        // Sometimes twice at once: it thought that the first was lost.
+        var again = random.Chance(0.3) ? SendAsync(bill, bill.Report) : Task.CompletedTask;
         await SendAsync(bill, bill.Report);
+        await again;
     }
 
     private async Task SendAsync(Bill bill, ReportUsage report)
