@@ -446,10 +446,10 @@ public sealed class AllowanceTable
             ? (byLimit.GetValueOrDefault(limit.Id) ?? []).Where(entry => entry.Exists).Select(entry => LimitStanding.Of(state, entry))
             : [LimitStanding.Of(state, EntryOf(limit, limit.Target, keep: false))];
 
-    /// <summary>The balances of which the largest share is used.</summary>
+    /// <summary>The balances of which the largest share is used. Budgets are left out: of each task that has ended one would stand there, mostly used up.</summary>
     internal IReadOnlyList<LimitStanding> TopSpenders(int most, LimitUnit? unit) =>
     [
-        .. balances.Values.Where(entry => entry is { Exists: true, Limit.IsConsumed: true } && (unit is null || entry.Limit.Unit == unit))
+        .. balances.Values.Where(entry => entry is { Exists: true, Limit: { IsConsumed: true, Level: not LimitLevel.Task } } && (unit is null || entry.Limit.Unit == unit))
             .Select(entry => (Entry: entry, Share: entry.UsedAt(state.Now) / Math.Max(1.0, entry.Limit!.Amount)))
             .OrderByDescending(pair => pair.Share).ThenBy(pair => pair.Entry.Key, StringComparer.Ordinal).Take(most)
             .Select(pair => LimitStanding.Of(state, pair.Entry)),

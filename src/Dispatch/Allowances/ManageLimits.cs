@@ -32,9 +32,9 @@ public sealed record SetLimit(Limit Wanted, int? IfVersion = null) : Command<Lim
         if (known is not null)
         {
             if (known.Level != Wanted.Level || known.Target != Wanted.Target)
-                return new LimitOutcome.Refused(known.Level != Wanted.Level ? "level" : "target", $"The limit is for {known.Level.ToString().ToLowerInvariant()} '{known.Target}'. Delete it to use its id for another.");
+                return new LimitOutcome.Refused(known.Level != Wanted.Level ? "level" : "target", $"The limit is for {(known.Level == LimitLevel.Swarm ? "the swarm" : $"{known.Level.ToString().ToLowerInvariant()} '{known.Target}'")}. Delete it to use its id for another.");
             if (known.Unit != Wanted.Unit)
-                return new LimitOutcome.Refused("unit", $"The limit counts {known.Unit}. Delete it to use its id for another.");
+                return new LimitOutcome.Refused("unit", $"The limit counts {AllowanceWords.Of(known.Unit)}. Delete it to use its id for another.");
             if (known.Model != Wanted.Model || known.Repo != Wanted.Repo)
                 return new LimitOutcome.Refused(known.Model != Wanted.Model ? "model" : "repo", "It can't be changed. Delete the limit to use its id for another.");
             if (IsSame(known))

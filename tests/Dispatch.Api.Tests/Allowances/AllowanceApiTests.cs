@@ -264,6 +264,18 @@ public sealed class AllowanceApiTests(SharedBroker shared) : IClassFixture<Share
         Assert.Equal(["limit", "unit"], (await admin.GetAsync("/api/v1/spending?unit=models&limit=0")).ExpectFaults());
     }
 
+    [Fact]
+    public async Task Budgets_of_tasks_are_not_among_the_spenders()
+    {
+        var worker = await broker.RegisterAsync(agent, capability);
+        var id = (await requester.SubmitAsync(new { title = "work", required_capabilities = new[] { capability }, budget = new { money = 5 }, estimate = new { money = 5 } })).Id();
+        await worker.TakeAsync();
+        var done = await worker.CompleteAsync(id, new { usage = new { money = 9 } });
+
+        Assert.Equal("completed", done.Text("status"));
+        Assert.DoesNotContain((await admin.GetAsync("/api/v1/spending?unit=money&limit=1000")).Expect(200).Items(), standing => standing.Text("key").StartsWith("task:", StringComparison.Ordinal));
+    }
+
     private Task<Reply> CheckAsync(ApiClient who, object? body) => who.PostAsync($"/api/v1/agents/{agent}/allowance/check", body);
 
     private async Task SetAsync(object wanted) => (await admin.PutAsync($"/api/v1/limits/{limit}", wanted)).Expect(201);

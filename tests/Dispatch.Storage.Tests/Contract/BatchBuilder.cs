@@ -239,10 +239,13 @@ public sealed class BatchBuilder(long sequence = 0)
         removedBalances.AddRange(keys);
     }
 
+    /// <summary>What the attempt in hand keeps becomes this.</summary>
+    public WorkTask Charge(WorkTask task, TaskCharge charge) => Put(task with { Charge = charge }, Tasks[task.Id].Spec, RowChange.State);
+
     /// <summary>Takes a usage report.</summary>
-    public UsageRow Report(string reporter, string id)
+    public UsageRow Report(string reporter, string id, Amounts? spent = null, bool inHand = false)
     {
-        var row = new UsageRow(reporter, id, "c0ffee", Add("worker", null, reporter, 0, new AllowanceCommitted(id, reporter, "c0ffee", null, null, null, Json("{}"), Amounts.None)).Sequence);
+        var row = new UsageRow(reporter, id, "c0ffee", Add("worker", null, reporter, 0, new AllowanceCommitted(id, reporter, "c0ffee", null, null, null, Json("{}"), spent ?? Amounts.None, inHand ? true : null)).Sequence);
         usage.Add(row);
         return row;
     }

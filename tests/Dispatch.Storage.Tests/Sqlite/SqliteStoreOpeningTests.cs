@@ -327,6 +327,20 @@ public sealed class SqliteStoreOpeningTests : IDisposable
         Assert.Equal(0, shell.QueryInt64("SELECT count(*) FROM attempts WHERE result IS NOT NULL"));
     }
 
+    [Fact]
+    public async Task A_person_finds_what_was_reserved_and_spent_in_one_view()
+    {
+        var log = new BatchBuilder();
+        await using var store = Open();
+        await StoreContract.CommitLedgerAsync(log, () => store.CommitAsync(log.Close(), 0, default));
+
+        using var shell = SqliteConnection.Open(Database, SqliteAccess.ReadOnly);
+        Assert.Equal(
+            "0/7 report, 60/40 held, 100/5 failed, 20/0 lost, 30/31 completed",
+            shell.QueryText("SELECT group_concat(reserved || '/' || spent || ' ' || coalesce(outcome, iif(task_id IS NULL, 'report', 'held')), ', ') FROM (SELECT * FROM ledger WHERE balance = 'b/x' ORDER BY reserved = 0 DESC, outcome IS NULL DESC, outcome = 'failed' DESC, outcome = 'lost' DESC)"));
+        Assert.Equal(92, shell.QueryInt64("SELECT sum(spent) FROM ledger WHERE balance LIKE 'b/%'"));
+    }
+
     [MountFact]
     public async Task A_read_only_disk_is_refused_with_a_reason()
     {
