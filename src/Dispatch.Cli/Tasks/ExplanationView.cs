@@ -38,5 +38,7 @@ internal static class ExplanationView
         }
 
         listing.Write(screen);
+        foreach (var candidate in explanation.Candidates.Where(candidate => candidate.Limit is not null && candidate.Limit != explanation.Message))
+            screen.Line($"{candidate.Agent}: {candidate.Limit}");
     }
 }

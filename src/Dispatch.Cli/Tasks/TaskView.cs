@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Dispatch.Cli.CommandLine;
+using Dispatch.Cli.Quota;
 using Dispatch.Cli.Terminal;
 using Dispatch.Client;
 
@@ -80,6 +81,9 @@ internal static class TaskView
         Row("requester", task.Requester);
         Row("priority", task.Priority.ToString());
         Row("timeout", Durations.Show(task.Timeout));
+        Row("budget", Amounts(task.Budget));
+        Row("reserved", task.Reserved is { Count: > 0 } reserved ? string.Join(", ", reserved.Keys) : null);
+        Row("may run", task.MaxRun is { } longest ? Durations.Show(longest) : null);
         Row("not before", Time(task.RunAt));
         Row("deadline", Time(task.Deadline));
         Row("depends on", string.Join(", ", task.DependsOn));
@@ -125,6 +129,9 @@ internal static class TaskView
         var cell = Cell.State(task.Status);
         return task is { IsFinal: false, Progress.Percent: { } percent } ? cell with { Text = $"{task.Status} {percent:0}%" } : cell;
     }
+
+    private static string? Amounts(IReadOnlyDictionary<string, long>? budget) =>
+        budget is null ? null : string.Join(", ", budget.Select(pair => QuotaAmount.Show(pair.Value, pair.Key)));
 
     private static string? Progress(TaskProgress? progress) => progress switch
     {

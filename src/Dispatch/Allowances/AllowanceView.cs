@@ -2,7 +2,6 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Dispatch.Events;
-using Dispatch.Matching;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Allowances;
