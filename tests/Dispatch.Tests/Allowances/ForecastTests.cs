@@ -38,7 +38,7 @@ public sealed class ForecastTests
 
         var answer = run.Run(new CheckAllowance("coder-1", new TaskCost(null, null, default, new Estimate(Money: 600_000))));
 
-        Assert.Equal("Limit 'l' of agent coder-1 has 0.499999 of 12.50 money left (12.000001 used, 0.00 reserved) and 0.60 is needed.", answer.Refusal!.Message);
+        Assert.Equal("Limit 'l' of agent coder-1 has 0.499999 of 12.50 money left (12.000001 used, 0.00 reserved) and 0.60 is needed; it does not free by itself.", answer.Refusal!.Message);
     }
 
     private LimitStanding Standing() => Assert.Single(run.Run(new ReadAllowance("coder-1")).Limits);

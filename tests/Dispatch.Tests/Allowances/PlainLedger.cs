@@ -44,7 +44,7 @@ internal sealed class PlainLedger(AllowanceOptions options)
                 limits.Remove(subject);
                 foreach (var (key, account) in accounts.Where(pair => pair.Value.Limit == subject).ToList())
                 {
-                    (account.Spent, account.Warned, account.Exceeded, account.CooldownUntil, account.Window) = ([], false, false, 0, default);
+                    (account.Spent, account.Steps, account.Warned, account.Exceeded, account.CooldownUntil, account.Window) = ([], 0, false, false, 0, default);
                     if (account.Reserved == 0)
                         accounts.Remove(key);
                 }
@@ -159,7 +159,7 @@ internal sealed class PlainLedger(AllowanceOptions options)
         {
             (account.Warned, account.Exceeded, account.SpentSinceSet) = (false, false, false);
             if (known is not null && known.Window != e.Window)
-                (account.Spent, account.Window) = ([], default);
+                (account.Spent, account.Steps, account.Window) = ([], 0, default);
         }
     }
 
@@ -400,11 +400,20 @@ internal sealed class PlainLedger(AllowanceOptions options)
 
         var before = Used(key);
         if (limit.Window.Kind == WindowKind.Rolling)
-            (account.Warned, account.Exceeded) = (account.Warned && before >= limit.SoftAmount, account.Exceeded && before >= limit.SoftAmount);
+        {
+            // Anew is what comes after something has come back and left it well below the limit.
+            var isAnew = StepsOf(account, limit) < account.Steps && before + account.Reserved < limit.SoftAmount;
+            (account.Warned, account.Exceeded) = (account.Warned && !isAnew, account.Exceeded && !isAnew);
+        }
+
         account.Spent.Add((lastAt, amount));
+        account.Steps = StepsOf(account, limit);
         account.SpentSinceSet = true;
         Overshoots += Used(key) > limit.Amount ? 1 : 0;
     }
+
+    private int StepsOf(Account account, Limit limit) => limit.Window.Kind != WindowKind.Rolling ? 0 : account.Spent.Select(one => one.At / (limit.Window.RollingMs / 60)).Distinct()
+        .Count(step => (step + 1) * (limit.Window.RollingMs / 60) > lastAt - limit.Window.RollingMs);
 
     /// <summary>All that was spent in the window that it is in now.</summary>
     private Int128 Used(string key)
@@ -480,6 +489,9 @@ internal sealed class PlainLedger(AllowanceOptions options)
         public bool Exceeded { get; set; }
 
         public bool SpentSinceSet { get; set; }
+
+        /// <summary>Steps of a rolling window that counted when something was spent last.</summary>
+        public int Steps { get; set; }
     }
 
     private sealed record Job(TaskId Id, Estimate Said, string? Model, string? Repo, TaskId Budget, string Kind)
