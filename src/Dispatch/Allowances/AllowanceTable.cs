@@ -220,7 +220,7 @@ public sealed class AllowanceTable
             Take(entry, ref needs);
         foreach (var entry in BudgetOf(task.Cost))
             Take(entry, ref needs);
-        return (items.Count == 0 ? null : new Amounts([.. items]) { Balances = [.. entries] }, longest);
+        return (items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (this, [.. entries]) }, longest);
 
         void Take(BalanceEntry entry, ref Needs needs)
         {
@@ -292,12 +292,14 @@ public sealed class AllowanceTable
             entries.Add(entry);
         }
 
-        return items.Count == 0 ? null : new Amounts([.. items]) { Balances = [.. entries] };
+        return items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (this, [.. entries]) };
     }
 
     /// <summary>The balance of an item; null when it is no more.</summary>
     private BalanceEntry? EntryAt(Amounts amounts, int index) =>
-        amounts.Balances?[index] is { Limit: not null } known ? known : balances.GetValueOrDefault(amounts.Items[index].Key);
+        amounts.Resolved is { } resolved && resolved.Table == this && resolved.Entries[index] is { Limit: not null } known
+            ? known
+            : balances.GetValueOrDefault(amounts.Items[index].Key);
 
     private long UsedOf(LimitUnit unit, Estimate used, string? model, long otherwise) => unit switch
     {

@@ -13,8 +13,11 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
 
     public ReadOnlySpan<KeyValuePair<string, long>> Items => items;
 
-    /// <summary>The balances of <see cref="Items"/>, one by one, as far as who made this knew them; null: to be looked up by key.</summary>
-    internal BalanceEntry[]? Balances { get; init; }
+    /// <summary>
+    /// The table that made this and its balances of <see cref="Items"/>, one by one: it need not look them up. Null, or of the state before a reload: they are looked
+    /// up by key.
+    /// </summary>
+    internal (AllowanceTable Table, BalanceEntry[] Entries)? Resolved { get; init; }
 
     public int Count => items.Length;
 
@@ -59,7 +62,7 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
 
     /// <summary>These less the others, by key and never below zero.</summary>
     public Amounts Minus(Amounts? others) =>
-        others is null || others.Count == 0 ? this : new Amounts(Array.ConvertAll(items, item => new KeyValuePair<string, long>(item.Key, Math.Max(0, item.Value - others[item.Key])))) { Balances = Balances };
+        others is null || others.Count == 0 ? this : new Amounts(Array.ConvertAll(items, item => new KeyValuePair<string, long>(item.Key, Math.Max(0, item.Value - others[item.Key])))) { Resolved = Resolved };
 
     public bool Equals(Amounts? other) => other is not null && items.AsSpan().SequenceEqual(other.items);
 
