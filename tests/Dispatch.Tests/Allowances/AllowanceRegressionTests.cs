@@ -1,6 +1,5 @@
 using Dispatch.Allowances;
 using Dispatch.Events;
-using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
 
