@@ -1,7 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Dispatch.Events;
-using Dispatch.Matching;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Allowances;

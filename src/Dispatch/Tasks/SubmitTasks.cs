@@ -1,5 +1,4 @@
 using System.Security.Cryptography;
-using Dispatch.Allowances;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Tasks;

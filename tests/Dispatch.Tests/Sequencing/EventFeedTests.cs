@@ -1,4 +1,3 @@
-using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
