@@ -1,5 +1,4 @@
 using Dispatch.Allowances;
-using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Matching;
 using Dispatch.Sequencing;

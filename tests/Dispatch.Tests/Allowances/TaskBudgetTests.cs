@@ -1,4 +1,3 @@
-using Dispatch.Allowances;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 using Dispatch.Tests.Support;
