@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Dispatch.Api.Tests.Support;
 
 namespace Dispatch.Api.Tests.Allowances;

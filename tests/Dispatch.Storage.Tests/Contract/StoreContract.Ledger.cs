@@ -1,7 +1,6 @@
 using Dispatch.Allowances;
 using Dispatch.Matching;
 using Dispatch.Tasks;
-using static Dispatch.Storage.Tests.Contract.BatchBuilder;
 
 namespace Dispatch.Storage.Tests.Contract;
 
