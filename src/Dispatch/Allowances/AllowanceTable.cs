@@ -20,6 +20,9 @@ public sealed class AllowanceTable
     private readonly Dictionary<string, BalanceEntry> balances = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<BalanceEntry>> byLimit = new(StringComparer.Ordinal);
     private readonly UsageHistory history = new();
+
+    // Those at which somebody waits for as much as experience says that work needs.
+    private readonly List<BalanceEntry> expecting = [];
     private readonly SortedSet<string> touchedLimits = new(StringComparer.Ordinal);
     private readonly List<BalanceEntry> booked = [];
     private readonly List<BalanceEntry> pausing = [];
@@ -202,7 +205,7 @@ public sealed class AllowanceTable
                 var need = needs.Of(limit.Unit);
                 // What is used up gives nothing, also not to what says that it needs nothing.
                 var room = entry.RoomAt(state.Now);
-                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), Math.Max(1, needs.LeastOf(limit.Unit, need))) : null;
+                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), Math.Max(1, needs.LeastOf(limit.Unit, need)), needs.IsExperience) : null;
         }
     }
 
@@ -264,7 +267,8 @@ public sealed class AllowanceTable
     {
         var used = Estimate.Read(usage);
         model ??= task.Cost?.Model ?? Options.DefaultModel;
-        var needsLess = usage is not null && history.Add(task.Assignee!, task.Needs, used);
+        if (usage is not null && history.Add(task.Assignee!, task.Needs, used))
+            ExpectLess();
         var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
         var entries = new List<BalanceEntry>(charge.Reserved.Count);
         for (var i = 0; i < charge.Reserved.Count; i++)
@@ -273,8 +277,6 @@ public sealed class AllowanceTable
             var (key, reserved) = charge.Reserved.Items[i];
             if ((EntryAt(charge.Reserved, i) ?? FindCharged(key)) is not { Limit: { } limit } entry)
                 continue;
-            if (needsLess)
-                entry.Doubt();
             var amount = limit.Unit switch
             {
                 LimitUnit.Jobs => 1,
@@ -293,6 +295,33 @@ public sealed class AllowanceTable
         }
 
         return items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (this, [.. entries]) };
+    }
+
+    // Whoever was refused what experience said may be given it by what is known now.
+    private void ExpectLess()
+    {
+        for (var i = expecting.Count - 1; i >= 0; i--)
+        {
+            var entry = expecting[i];
+            if (entry.IsWaitedFor)
+            {
+                entry.Doubt();
+                Open(entry);
+            }
+            else
+            {
+                entry.IsExpecting = false;
+                expecting.RemoveAt(i);
+            }
+        }
+    }
+
+    private void NoteExperience(BalanceEntry entry)
+    {
+        if (entry.IsExpecting)
+            return;
+        entry.IsExpecting = true;
+        expecting.Add(entry);
     }
 
     /// <summary>The balance of an item; null when it is no more.</summary>
@@ -445,7 +474,7 @@ public sealed class AllowanceTable
     /// <summary>How a limit stands for each target something was booked for; of one that is not for each, how it stands.</summary>
     internal IEnumerable<LimitStanding> StandingsOf(Limit limit) =>
         limit.IsEach
-            ? (byLimit.GetValueOrDefault(limit.Id) ?? []).Where(entry => entry.Exists).Select(entry => LimitStanding.Of(state, entry))
+            ? (byLimit.GetValueOrDefault(limit.Id) ?? []).Where(entry => entry is { Exists: true, Limit: not null }).Select(entry => LimitStanding.Of(state, entry))
             : [LimitStanding.Of(state, EntryOf(limit, limit.Target, keep: false))];
 
     /// <summary>The balances of which the largest share is used. Budgets are left out: of each task that has ended one would stand there, mostly used up.</summary>
@@ -851,9 +880,12 @@ public sealed class AllowanceTable
 
     /// <summary>An agent was refused: it looks again when there is room.</summary>
     /// <param name="isOut">It looks at nothing else until then: what it could have with less room is not known.</param>
-    internal void Wait(BalanceEntry entry, AgentEntry agent, long need, bool isOut)
+    internal void Wait(Refused refused, AgentEntry agent, bool isOut)
     {
-        entry.Refuse(need);
+        var entry = refused.Entry;
+        entry.Refuse(refused.Need);
+        if (refused.IsExperience)
+            NoteExperience(entry);
         if (isOut)
             entry.Doubt();
         if (agent.WaitsFor.Add(entry))
@@ -861,9 +893,13 @@ public sealed class AllowanceTable
         Arm(entry);
     }
 
-    internal void Park(BalanceEntry entry, WaitingLine line, long need)
+    /// <summary>A line was refused whoever would take from it: it is looked at again when there is room.</summary>
+    internal void Park(Refused refused, WaitingLine line)
     {
-        entry.Refuse(need);
+        var entry = refused.Entry;
+        entry.Refuse(refused.LeastNeed);
+        if (refused.IsExperience)
+            NoteExperience(entry);
         line.ParkedOn = entry;
         entry.Parked.Add(line);
         Arm(entry);
@@ -958,6 +994,9 @@ public sealed class AllowanceTable
             _ => 0,
         };
 
+        /// <summary>True when what was asked of it was not all said by the task.</summary>
+        public readonly bool IsExperience => looked;
+
         /// <summary>What no agent needs less of.</summary>
         public readonly long LeastOf(LimitUnit unit, long need)
         {
@@ -1004,7 +1043,8 @@ internal enum RefusalKind
 
 /// <param name="Need">How much room is needed.</param>
 /// <param name="LeastNeed">How much at least, whichever agent took it: they may be expected to need different amounts.</param>
-internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need, long LeastNeed = 0);
+/// <param name="IsExperience">True when that follows from what agents used for such work lately.</param>
+internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need, long LeastNeed = 0, bool IsExperience = false);
 
 /// <summary>A usage report that was taken: a repeat by the same reporter changes nothing.</summary>
 public sealed record UsageRow(string Reporter, string Id, string Hash, long Sequence);

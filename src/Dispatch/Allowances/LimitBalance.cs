@@ -84,6 +84,9 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
 
     public bool Dirty { get; set; }
 
+    /// <summary>Listed because somebody waits for as much as experience says.</summary>
+    public bool IsExpecting { get; set; }
+
     /// <summary>Listed to be looked at for warnings.</summary>
     public bool Booked { get; set; }
 

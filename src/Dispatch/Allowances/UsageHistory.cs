@@ -22,7 +22,7 @@ internal sealed class UsageHistory
     private readonly Dictionary<(string Agent, Requirement Kind), Sample> samples = [];
     private readonly Dictionary<Requirement, Estimate> least = [];
 
-    /// <summary>True when some agent is expected to need less for such a task than any was before.</summary>
+    /// <summary>True when the agent is expected to need less for such a task than before.</summary>
     public bool Add(string agent, Requirement kind, Estimate used)
     {
         if (!samples.TryGetValue((agent, kind), out var sample))
@@ -36,6 +36,7 @@ internal sealed class UsageHistory
             samples[(agent, kind)] = sample = new Sample();
         }
 
+        var expected = sample.P95;
         sample.Add(used.TokensIn ?? used.Tokens ?? 0, used.TokensIn is null && used.Tokens is not null ? 0 : used.TokensOut ?? 0, used.Requests ?? 0);
         if (sample.P95 is not { } now)
             return false;
@@ -45,10 +46,9 @@ internal sealed class UsageHistory
             : new Estimate(
                 Math.Min(before.TokensIn!.Value, now.TokensIn!.Value), Math.Min(before.TokensOut!.Value, now.TokensOut!.Value),
                 Requests: Math.Min(before.Requests!.Value, now.Requests!.Value));
-        if (after == before)
-            return false;
-        least[kind] = after;
-        return true;
+        if (after != before)
+            least[kind] = after;
+        return expected is null || now.TokensIn < expected.TokensIn || now.TokensOut < expected.TokensOut || now.Requests < expected.Requests;
     }
 
     /// <summary>No agent that is known is expected to need less than this; null when none is known.</summary>

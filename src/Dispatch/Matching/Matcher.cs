@@ -344,12 +344,12 @@ public sealed class Matcher
         if (balance.Limit!.IsForAll && (refused.Kind != RefusalKind.NoRoom || room <= 0 || refused.LeastNeed > room))
         {
             TakeFromBacklog(line);
-            state.Allowances.Park(balance, line, refused.LeastNeed);
+            state.Allowances.Park(refused, line);
             return false;
         }
 
         var isOut = refused.Kind == RefusalKind.NoRoom && balance.Limit is { Level: not LimitLevel.Task, Model: null, Repo: null } && room <= 0;
-        state.Allowances.Wait(balance, agent, refused.Need, isOut);
+        state.Allowances.Wait(refused, agent, isOut);
         if (isOut)
         {
             agent.OutOf = balance;
