@@ -161,6 +161,11 @@ internal sealed class AllowanceEndpoints(Sequencer sequencer, IStore store, Live
                     {
                         Errors = [new FieldFault("id", $"was used for another report, number {other.Sequence}")],
                     });
+                case UsageOutcome.LacksPrice lacks:
+                    var problem = lacks.Model is null
+                        ? $"names no model, and limit '{lacks.Limit}' counts money: name the model, give usage.money, or set allowances.default_model"
+                        : $"has no price, and limit '{lacks.Limit}' counts money: add one for '{lacks.Model}' under allowances.prices in dispatch.yaml, or give usage.money";
+                    throw new ProblemException(new Problem(ErrorCode.Validation, $"model: {problem}") { Errors = [new FieldFault("model", problem)] });
                 default:
                     var attempt = report.Attempt is { } number ? $"attempt {number} of task" : "task";
                     throw new ProblemException(new Problem(ErrorCode.Forbidden, $"What was used for {attempt} {report.Task} is not {report.Agent}'s to report: another agent holds it or held it last."));

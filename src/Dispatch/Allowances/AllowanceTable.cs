@@ -344,6 +344,15 @@ public sealed class AllowanceTable
 
     internal ModelPrice? PriceOf(string? model) => model is null ? null : Options.Prices.GetValueOrDefault(model);
 
+    /// <summary>A limit that counts money of such spending, which can't be told without the price of the model; null: there is none.</summary>
+    internal Limit? LacksPrice(BalanceEntry[] path, TaskCost? cost, Estimate used, string? model)
+    {
+        model ??= cost?.Model ?? Options.DefaultModel;
+        if (used.Money is not null || used.AllTokens is null or 0 || PriceOf(model) is not null)
+            return null;
+        return path.Concat(BudgetOf(cost)).Select(entry => entry.Limit!).FirstOrDefault(limit => limit.Unit == LimitUnit.Money && limit.CountsFor(model, cost?.Repo));
+    }
+
     /// <summary>What spending that is reported apart from a task's end is booked on.</summary>
     internal Amounts Book(Decision decision, BalanceEntry[] path, TaskCost? cost, Estimate used, string? model)
     {

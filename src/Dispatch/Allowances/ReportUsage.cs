@@ -24,6 +24,10 @@ public abstract record UsageOutcome
     /// <summary>The id was used for another report.</summary>
     public sealed record Mismatch(long Sequence) : UsageOutcome;
 
+    /// <summary>A limit counts money, and the price of the model is not known. Nothing was booked.</summary>
+    /// <param name="Model">Null: none was named.</param>
+    public sealed record LacksPrice(string Limit, string? Model) : UsageOutcome;
+
     /// <summary>There is no such task, or it is not the agent's.</summary>
     public sealed record NotTheAgents : UsageOutcome;
 }
@@ -62,7 +66,10 @@ public sealed record ReportUsage(string Id, string Agent, TaskId? Task, int? Att
         }
 
         var cost = task?.Cost ?? (Repo is null && Model is null ? null : new TaskCost(Model, Repo, default, Estimate.None));
-        var spent = state.Allowances.Book(decision, state.Allowances.PathOf(Agent), cost, Estimate.Read(Usage), Model);
+        var (path, used) = (state.Allowances.PathOf(Agent), Estimate.Read(Usage));
+        if (state.Allowances.LacksPrice(path, cost, used, Model) is { } limit)
+            return new UsageOutcome.LacksPrice(limit.Id, Model ?? cost?.Model ?? state.Options.Allowances.DefaultModel);
+        var spent = state.Allowances.Book(decision, path, cost, used, Model);
         var happened = decision.Raise(Agent, null, 0, new AllowanceCommitted(Id, reporter, hash, Task, task?.Attempt, Model, Usage, spent, task?.Charge is null ? null : true));
         state.Allowances.Tell(decision);
         return new UsageOutcome.Taken(happened.Sequence, true, spent);

@@ -111,7 +111,9 @@ internal sealed class AllowanceRules(LogChecker log)
             case TaskCreated { Budget: { } budget }:
                 foreach (var (name, amount) in budget.Items)
                 {
+                    // Another task may have had the id, and a budget, and be gone.
                     var id = $"task:{subject}/{name}";
+                    accounts.Remove(id);
                     Begin(new Limit
                     {
                         Id = id,
@@ -179,8 +181,14 @@ internal sealed class AllowanceRules(LogChecker log)
             return;
         if (limit.Window.IsCalendar && limit.IsConsumed && at >= account.WindowEnd)
             log.Find("I-16", $"{key}: the window ended at {account.WindowEnd}");
-        var used = limit.Window.Kind == WindowKind.Rolling ? account.Spent.Where(one => one.At > at - limit.Window.RollingMs).Sum(one => one.Used) : account.Used;
-        if ((Int128)used + account.Reserved > limit.Amount)
+        Int128 used = account.Used;
+        if (limit.Window.Kind == WindowKind.Rolling)
+        {
+            account.Spent.RemoveAll(one => one.At <= at - limit.Window.RollingMs);
+            used = account.Spent.Aggregate((Int128)0, (sum, one) => sum + one.Used);
+        }
+
+        if (used + account.Reserved > limit.Amount)
             log.Find("I-16", $"{key}: {used} used and {account.Reserved} reserved are more than the limit of {limit.Amount}");
     }
 

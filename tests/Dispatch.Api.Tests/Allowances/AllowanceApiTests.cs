@@ -115,6 +115,22 @@ public sealed class AllowanceApiTests(SharedBroker shared) : IClassFixture<Share
     }
 
     [Fact]
+    public async Task Usage_whose_price_is_missing_is_refused_where_money_is_counted()
+    {
+        await SetAsync(new { level = "agent", target = agent, unit = "money", amount = 1_000 });
+        var api = broker.As(agent);
+
+        var refused = (await api.PostAsync("/api/v1/usage", new { id = "p-1", model = "unheard-of", usage = new { tokens_in = 30 } })).ExpectProblem(400, "validation");
+        var fault = Assert.Single(refused.Items("errors"));
+        Assert.Equal("model", fault.Text("field"));
+        Assert.Contains("'unheard-of' under allowances.prices", fault.Text("message"), StringComparison.Ordinal);
+        Assert.Equal((0, 0, 1_000), await StandingAsync());
+
+        (await api.PostAsync("/api/v1/usage", new { id = "p-1", model = "unheard-of", usage = new { tokens_in = 30, money = 70 } })).Expect(201);
+        Assert.Equal((70, 0, 930), await StandingAsync());
+    }
+
+    [Fact]
     public async Task Usage_for_a_task_is_only_its_agents_to_report()
     {
         await SetAsync(new { level = "agent", target = agent, unit = "tokens", amount = 1_000 });

@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using Dispatch.Agents;
+using Dispatch.Allowances;
+using Dispatch.Events;
 using Dispatch.Invariants;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Sqlite;
@@ -54,6 +56,70 @@ public sealed class SequencerOnSqliteTests : IDisposable
         foreach (var id in completed.Keys)
             Assert.Equal(TaskState.Completed, (await again.FindTaskAsync(id, default))!.Task.Status);
     }
+
+    [Fact]
+    public async Task What_tasks_of_a_kind_used_before_a_restart_is_what_the_next_one_reserves()
+    {
+        await using (var store = Open(useFaults: false))
+        {
+            var sequencer = await StartAsync(store);
+            await sequencer.ExecuteAsync(new RegisterAgent("w", ["work"], null, null, 10, AgentStatus.Ready, null) { Caller = "w" });
+            for (var n = 0; n < 6; n++)
+            {
+                var task = await SubmitAsync(sequencer);
+                await sequencer.ExecuteAsync(new ReportTask(new TaskReport.Completed(task, null, null, JsonBytes.Parse("""{"tokens_in":70,"tokens_out":7}"""))) { Caller = "w" });
+            }
+
+            // While nothing is limited nobody asks what was used.
+            await sequencer.StopAsync(TimeSpan.FromSeconds(30));
+            Assert.Empty((await store.LoadAsync(default)).Usage);
+        }
+
+        await using (var store = Open(useFaults: false))
+        {
+            var sequencer = await StartAsync(store);
+            await sequencer.ExecuteAsync(new SetLimit(Tokens) { ByAdmin = true });
+            Assert.Equal(10_000, await ReservedAsync(store, await SubmitAsync(sequencer)));
+            await sequencer.StopAsync(TimeSpan.FromSeconds(30));
+        }
+
+        await using (var store = Open(useFaults: false))
+        {
+            Assert.Equal(6, (await store.LoadAsync(default)).Usage.Count);
+            var sequencer = await StartAsync(store);
+            Assert.Equal(77, await ReservedAsync(store, await SubmitAsync(sequencer)));
+            await sequencer.StopAsync(TimeSpan.FromSeconds(30));
+        }
+
+        async Task<Sequencer> StartAsync(SqliteStore store)
+        {
+            var sequencer = new Sequencer(store, stateOptions, new SequencerOptions(), TimeProvider.System, new Random(1), new Watcher(this));
+            await sequencer.StartAsync(default);
+            return sequencer;
+        }
+
+        static async Task<TaskId> SubmitAsync(Sequencer sequencer)
+        {
+            var task = new NewTask { Spec = new TaskSpec { Title = "work" }, Required = ["work"] };
+            return Assert.IsType<SubmitOutcome.Accepted>(await sequencer.ExecuteAsync(new SubmitTasks([task], null) { Caller = "c" })).Tasks[0].Id;
+        }
+
+        static async Task<long> ReservedAsync(SqliteStore store, TaskId task) => (await store.FindTaskAsync(task, default))!.Task.Charge!.Reserved["tokens"];
+    }
+
+    private static Limit Tokens { get; } = new()
+    {
+        Id = "tokens",
+        Level = LimitLevel.Swarm,
+        Target = "",
+        Unit = LimitUnit.Tokens,
+        Amount = 1_000_000,
+        Window = LimitWindow.Lifetime,
+        Version = 0,
+        CreatedAt = 0,
+        UpdatedAt = 0,
+        LastSequence = 0,
+    };
 
     public void Dispose()
     {
