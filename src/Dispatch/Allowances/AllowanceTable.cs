@@ -576,7 +576,8 @@ public sealed class AllowanceTable
         {
             for (var i = 0; i < charge.Reserved.Count; i++)
             {
-                if (EntryAt(charge.Reserved, i) is not { } entry)
+                // One that was only looked at, of a limit that came under the same id, is not what was reserved on.
+                if (EntryAt(charge.Reserved, i) is not { Exists: true } entry)
                     continue;
                 Change(entry, entry.Balance with { Reserved = Math.Max(0, entry.Balance.Reserved - charge.Reserved.Items[i].Value) });
                 if (entry.Limit is null)
