@@ -17,6 +17,8 @@ public sealed class CrashRun : IDisposable
     private const int LongRoundEvery = 7;
     private const int DoubleKillEvery = 5;
     private const int SpotChecks = 200;
+    private const int JobsAtOncePerWorker = 16;
+    private static readonly TimeSpan CommandLimit = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan AimLimit = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan WarmUpLimit = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(45);
@@ -67,6 +69,7 @@ public sealed class CrashRun : IDisposable
         try
         {
             await output.WriteLineAsync($"ready after {(await broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
+            await SetLimitsAsync(life.Token);
             crowd.Start(endOfLoad.Token);
             await WarmUpAsync(life.Token);
             var wentWell = await KillAgainAndAgainAsync(life.Token);
@@ -106,6 +109,23 @@ public sealed class CrashRun : IDisposable
         auditor.Dispose();
         crowd.Dispose();
         endOfLoad.Dispose();
+    }
+
+    /// <summary>Three levels of limits on every task; that of the swarm binds, so that work waits for it and is let on again.</summary>
+    private async Task SetLimitsAsync(CancellationToken cancel)
+    {
+        string[][] limits =
+        [
+            ["agent-tokens", "--each", "agent", "--unit", "tokens", "--amount", "1000000000000", "--window", "hour"],
+            ["crew-requests", "--owner", Worker.Owner, "--unit", "requests", "--amount", "1000000000000", "--rolling", "1h"],
+            ["swarm-at-once", "--swarm", "--unit", "concurrent_jobs", "--amount", $"{options.Workers * JobsAtOncePerWorker}"],
+        ];
+        foreach (var limit in limits)
+        {
+            var set = await Command.RunAsync(Command.Describe(options.Dispatch, ["quota", "set", .. limit, "--data-dir", directory.Data, "--token", RunDirectory.AdminToken]), CommandLimit, cancel);
+            if (set.ExitCode != 0)
+                throw new BrokerException($"dispatch quota set {limit[0]} ended with {set.ExitCode}: {set.Error}");
+        }
     }
 
     /// <summary>Waits until the load is under way, so that even the first kill on a busy machine hits one.</summary>

@@ -13,6 +13,9 @@ namespace Dispatch.Chaos.Load;
 /// <param name="leaseMs">The broker's lease: silence beyond it loses everything held.</param>
 public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, string other, int leaseMs, Random random, RunClock clock)
 {
+    /// <summary>Of all workers.</summary>
+    public const string Owner = "crew";
+
     private const int MaxConcurrent = 32;
     private readonly Dictionary<Grant, Held> inHand = [];
     private bool joined;
@@ -65,6 +68,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
         {
             ["capabilities"] = new JsonArray([.. capabilities.Select(name => JsonValue.Create(name))]),
             ["max_concurrent"] = MaxConcurrent,
+            ["owner"] = Owner,
         };
         var done = await caller.PerformAsync(
             new Invocation.Join(), new Sending("PUT", "/api/v1/agents/" + caller.Actor, body), _ => new Answer.Done(), cancel);
@@ -203,7 +207,7 @@ public sealed class Worker(Caller caller, IReadOnlyList<string> capabilities, st
 
     private static JsonObject Details(Report report) => report.Outcome switch
     {
-        "completed" => new JsonObject { ["result"] = new JsonObject { ["token"] = report.Result } },
+        "completed" => new JsonObject { ["result"] = new JsonObject { ["token"] = report.Result }, ["usage"] = new JsonObject { ["tokens_in"] = 900, ["tokens_out"] = 200, ["requests"] = 3 } },
         "failed" => new JsonObject { ["error"] = "it did not work", ["retryable"] = report.Retryable },
         "progress" => new JsonObject { ["percent"] = 50, ["message"] = "half-way" },
         _ => [],
