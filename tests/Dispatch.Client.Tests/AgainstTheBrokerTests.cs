@@ -66,7 +66,10 @@ public sealed class AgainstTheBrokerTests
 
         var task = (await coder.SubmitAsync(new NewTask
         {
-            Title = "T", RequiredCapabilities = ["code"], Budget = new Dictionary<string, long> { ["tokens"] = 700 }, Estimate = JsonElement.Parse("""{"tokens":300,"model":"small"}"""),
+            Title = "T",
+            RequiredCapabilities = ["code"],
+            Budget = new Dictionary<string, long> { ["tokens"] = 700 },
+            Estimate = JsonElement.Parse("""{"tokens":300,"model":"small"}"""),
         })).Task;
         Assert.Equal(700, task.Budget!["tokens"]);
         var held = (await coder.ExchangeAsync("coder", new ExchangeRequest())).Tasks.Single();

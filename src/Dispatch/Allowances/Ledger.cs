@@ -50,7 +50,7 @@ public sealed record LedgerQuery(string Limit, string? Target, LedgerPlace After
         (place, key, reserved, spent) => new LedgerEntry(place, report.Task, report.Attempt, happened.Subject, null, happened.Timestamp, key, reserved, spent));
 
     /// <summary>The page, of entries in any order.</summary>
-    public IReadOnlyList<LedgerEntry> Page(IEnumerable<LedgerEntry> entries) => 
+    public IReadOnlyList<LedgerEntry> Page(IEnumerable<LedgerEntry> entries) =>
         [.. entries.OrderByDescending(entry => entry.Place.Number).ThenByDescending(entry => entry.Place.Attempt).ThenBy(entry => entry.Place.Item).Take(Most)];
 
     private IEnumerable<LedgerEntry> Entries(long number, int attempt, Amounts? reserved, Amounts? spent, Func<LedgerPlace, string, long, long, LedgerEntry> make)

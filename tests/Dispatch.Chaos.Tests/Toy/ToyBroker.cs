@@ -15,7 +15,7 @@ namespace Dispatch.Chaos.Tests.Toy;
 
 /// <summary>
 /// The command <c>serve</c> and <c>doctor</c> of the toy broker: a real process with a journal, so that the crash test can
-/// be tested on something that is really killed and really comes back.
+/// be tested on something that is really killed and really comes back. It limits nobody, and lets itself be told to.
 /// </summary>
 public sealed class ToyBroker : IDisposable
 {
@@ -35,6 +35,8 @@ public sealed class ToyBroker : IDisposable
 
     public static async Task<int> Main(string[] args)
     {
+        if (args[0] == "quota")
+            return 0;
         var data = args[Array.IndexOf(args, "--data-dir") + 1];
         var journal = Path.Combine(data, "journal");
         if (args[0] == "doctor")

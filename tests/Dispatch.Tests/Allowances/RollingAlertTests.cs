@@ -58,7 +58,8 @@ public sealed class RollingAlertTests
     private void Use(long tokens)
     {
         Assert.IsType<UsageOutcome.Taken>(run.Run(new ReportUsage(
-            $"{++reports}", "coder-1", null, null, null, null, JsonBytes.Parse($$"""{"tokens":{{tokens}}}"""), new UsageFacts(run.State.Sequence, null, null)) { Caller = "coder-1" }));
+            $"{++reports}", "coder-1", null, null, null, null, JsonBytes.Parse($$"""{"tokens":{{tokens}}}"""), new UsageFacts(run.State.Sequence, null, null))
+        { Caller = "coder-1" }));
         run.Settle();
     }
 }
