@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using System.Text.Json;
 using Dispatch.Events;
@@ -28,10 +29,26 @@ public static class StoredLog
         var state = new State(new StateOptions(), live: false);
         long timestamp = 0;
 
-        // Reading the data takes longest: chunks of it are read beside the fold, a few ahead.
-        var ahead = new Queue<Task<DispatchEvent[]>>();
+        // Rows are read here, understood on any thread, and folded on a thread of their own, a few chunks behind.
+        using var ahead = new BlockingCollection<Task<DispatchEvent[]>>(Ahead);
+        using var broken = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        var folding = Task.Factory.StartNew(FoldAll, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         var chunk = new List<LogEntry>(Chunk);
-        await ReadAsync(databaseFile, row =>
+        try
+        {
+            await ReadAllAsync();
+        }
+        finally
+        {
+            // What went wrong there has been told, or something else went wrong before.
+            ahead.CompleteAdding();
+            await folding.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        if (to > state.Sequence)
+            throw new BrokerStartException($"The log ends at event {state.Sequence}.", $"Ask for an event up to that one: --to {state.Sequence}");
+
+        Task ReadAllAsync() => ReadAsync(databaseFile, row =>
         {
             if (row.Start is { } start)
             {
@@ -47,38 +64,49 @@ public static class StoredLog
                 return false;
             chunk.Add(entry);
             if (chunk.Count == Chunk)
-            {
                 Send();
-                if (ahead.Count > Ahead)
-                    Fold(ahead.Dequeue());
-            }
-
             return entry.Sequence != to;
         }, () =>
         {
             Send();
-            while (ahead.TryDequeue(out var rest))
-                Fold(rest);
+            ahead.CompleteAdding();
+            folding.GetAwaiter().GetResult();
         }, stop);
-        if (to > state.Sequence)
-            throw new BrokerStartException($"The log ends at event {state.Sequence}.", $"Ask for an event up to that one: --to {state.Sequence}");
 
         void Send()
         {
             var entries = chunk.ToArray();
-            ahead.Enqueue(Task.Run(() => Array.ConvertAll(entries, State.Read), stop));
             chunk.Clear();
+            try
+            {
+                ahead.Add(Task.Run(() => Array.ConvertAll(entries, State.Read), stop), broken.Token);
+            }
+            catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+            {
+                folding.GetAwaiter().GetResult();
+            }
         }
 
-        void Fold(Task<DispatchEvent[]> read)
+        void FoldAll()
         {
-            foreach (var happened in read.GetAwaiter().GetResult())
+            try
             {
-                state.Apply(happened);
-                timestamp = happened.Timestamp;
-            }
+                foreach (var read in ahead.GetConsumingEnumerable(CancellationToken.None))
+                {
+                    foreach (var happened in read.GetAwaiter().GetResult())
+                    {
+                        state.Apply(happened);
+                        timestamp = happened.Timestamp;
+                    }
 
-            progress?.Report(state.Sequence);
+                    progress?.Report(state.Sequence);
+                }
+            }
+            catch
+            {
+                broken.Cancel();
+                throw;
+            }
         }
 
         using var buffer = new MemoryStream();
