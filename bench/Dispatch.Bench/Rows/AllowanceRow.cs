@@ -61,10 +61,10 @@ internal static class AllowanceRow
         var task = core.State.Tasks.All.First().Task;
         long refused = 0;
         for (var i = 0; i < Checks / 10; i++)
-            refused += core.State.Allowances.Refuses(agent, task) is null ? 0 : 1;
+            refused += core.State.Allowances.Charging.Refuses(agent, task) is null ? 0 : 1;
         var began = Stopwatch.GetTimestamp();
         for (var i = 0; i < Checks; i++)
-            refused += core.State.Allowances.Refuses(agent, task) is null ? 0 : 1;
+            refused += core.State.Allowances.Charging.Refuses(agent, task) is null ? 0 : 1;
         var each = Stopwatch.GetElapsedTime(began).TotalMicroseconds / Checks;
         if (refused > 0)
             throw new RunFailedException($"{refused} checks were refused.");

@@ -144,7 +144,7 @@ internal static class Presence
         foreach (var task in entry.Reserved.ToList())
         {
             // Nothing was reserved while it woke: there may be no room any more.
-            if (state.Allowances.Refuses(entry, task.Task) is not null)
+            if (state.Allowances.Charging.Refuses(entry, task.Task) is not null)
             {
                 entry.Reserved.Remove(task);
                 task.Waking = null;

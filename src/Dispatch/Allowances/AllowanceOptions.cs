@@ -27,4 +27,7 @@ public sealed record AllowanceOptions
     public long DefaultTokensIn { get; init; } = 8_000;
 
     public long DefaultTokensOut { get; init; } = 2_000;
+
+    /// <summary>The price of a model; null when it is not known.</summary>
+    public ModelPrice? PriceOf(string? model) => model is null ? null : Prices.GetValueOrDefault(model);
 }

@@ -1,6 +1,5 @@
 using Dispatch.Agents;
 using Dispatch.Events;
-using Dispatch.Matching;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
@@ -19,13 +18,7 @@ public sealed class AllowanceTable
     private readonly Dictionary<long, TaskId> budgetNumbers = [];
     private readonly Dictionary<string, BalanceEntry> balances = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<BalanceEntry>> byLimit = new(StringComparer.Ordinal);
-    private readonly UsageHistory history = new();
-
-    // Those at which somebody waits for as much as experience says that work needs.
-    private readonly List<BalanceEntry> expecting = [];
     private readonly SortedSet<string> touchedLimits = new(StringComparer.Ordinal);
-    private readonly List<BalanceEntry> booked = [];
-    private readonly List<BalanceEntry> pausing = [];
     private List<BalanceEntry> dirty = [];
     private List<UsageRow> reported = [];
     private long version = 1;
@@ -34,6 +27,9 @@ public sealed class AllowanceTable
     {
         this.state = state;
         RecentReports = new(state.Options.RecentKept);
+        Charging = new Charging(state, this);
+        Alerts = new AllowanceAlerts(state, this);
+        Waiting = new AllowanceQueue(state, this);
     }
 
     /// <summary>Those that admins set, by id.</summary>
@@ -50,8 +46,14 @@ public sealed class AllowanceTable
 
     internal RecentWindow<(string Reporter, string Id), UsageRow?> RecentReports { get; }
 
-    /// <summary>Balances that may have room for who waits for them.</summary>
-    internal List<BalanceEntry> Opened { get; } = [];
+    /// <summary>What work reserves and spends.</summary>
+    internal Charging Charging { get; }
+
+    /// <summary>What is said of them.</summary>
+    internal AllowanceAlerts Alerts { get; }
+
+    /// <summary>Who waits for them.</summary>
+    internal AllowanceQueue Waiting { get; }
 
     private AllowanceOptions Options => state.Options.Allowances;
 
@@ -68,7 +70,7 @@ public sealed class AllowanceTable
     {
         version++;
         foreach (var entry in balances.Values)
-            Release(entry);
+            Waiting.Release(entry);
     }
 
     /// <summary>The balances that work of this agent is booked on, from its own to the swarm's, budgets of tasks aside.</summary>
@@ -140,13 +142,31 @@ public sealed class AllowanceTable
 
     private static bool IsOf(string key, Limit limit) => limit.Level == LimitLevel.Task || limit.IsEach == key.Contains('/', StringComparison.Ordinal);
 
-    private BalanceEntry? FindCharged(string key)
+    internal BalanceEntry? FindCharged(string key)
     {
         if (balances.TryGetValue(key, out var entry))
             return entry;
         var slash = key.IndexOf('/', StringComparison.Ordinal);
         return Find(slash < 0 ? key : key[..slash]) is { } limit && IsOf(key, limit) ? GetEntry(key) : null;
     }
+
+    /// <summary>The balance of an item; null when it is no more.</summary>
+    internal BalanceEntry? EntryAt(Amounts amounts, int index) =>
+        amounts.Resolved is { } resolved && resolved.Table == this && resolved.Entries[index] is { Limit: not null } known
+            ? known
+            : balances.GetValueOrDefault(amounts.Items[index].Key);
+
+    /// <summary>A calendar window that is over begins anew, before something is booked in it.</summary>
+    internal void BeginWindow(Decision decision, BalanceEntry entry)
+    {
+        if (entry.Limit is not { Window: { IsCalendar: true } window } || state.Now < entry.Balance.WindowEnd)
+            return;
+        var (start, end) = window.Around(state.Now);
+        decision.Raise(entry.Key, null, 0, new AllowanceReset(start, end, entry.Balance.WindowEnd == 0 ? null : entry.Balance.Used));
+    }
+
+    /// <summary>The balances of a limit that somebody looked at or booked on.</summary>
+    internal IReadOnlyList<BalanceEntry> BalancesOf(string limit) => byLimit.GetValueOrDefault(limit) ?? [];
 
     /// <summary>The balance an event names, made when it is the first to do so.</summary>
     private BalanceEntry GetEntry(string key)
@@ -159,331 +179,10 @@ public sealed class AllowanceTable
         return EntryOf(limit, slash < 0 ? limit.Target : key[(slash + 1)..], keep: true);
     }
 
-    // ---- may it be given, and what does it reserve ----------------------------------------------------------------------
-
-    /// <summary>The first balance that has no room for the task, from the agent's own to the swarm's and the task's budget; null when all have.</summary>
-    internal Refused? Refuses(AgentEntry agent, WorkTask task) =>
-        IsEmpty ? null : Refuses(PathOf(agent), agent.Agent.Id, task.Cost, task.Needs);
-
-    internal Refused? Refuses(BalanceEntry[] path, string agent, TaskCost? cost, Requirement? kind)
-    {
-        var needs = new Needs(this, agent, cost, kind);
-        foreach (var entry in path)
-        {
-            if (Refusal(entry, ref needs) is { } refused)
-                return refused;
-        }
-
-        if (cost is { BudgetOf.IsNone: false })
-        {
-            foreach (var entry in BudgetOf(cost))
-            {
-                if (Refusal(entry, ref needs) is { } refused)
-                    return refused;
-            }
-        }
-
-        return null;
-    }
-
-    private Refused? Refusal(BalanceEntry entry, ref Needs needs)
-    {
-        var limit = entry.Limit!;
-        if (!limit.CountsFor(needs.Model, needs.Cost?.Repo))
-            return null;
-        switch (limit.Unit)
-        {
-            case LimitUnit.JobMs:
-                return limit.Amount == 0 ? new Refused(entry, RefusalKind.NoRoom, 1) : null;
-            case LimitUnit.Models:
-                return needs.Model is { } model && !limit.Permits(model) ? new Refused(entry, RefusalKind.Model, 0) : null;
-            case LimitUnit.CooldownMs:
-                return entry.Balance.CooldownUntil > state.Now ? new Refused(entry, RefusalKind.Cooldown, 0) : null;
-            case LimitUnit.Money when needs.IsUnpriced:
-                return new Refused(entry, RefusalKind.Price, 0);
-            default:
-                var need = needs.Of(limit.Unit);
-                // What is used up gives nothing, also not to what says that it needs nothing.
-                var room = entry.RoomAt(state.Now);
-                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), Math.Max(1, needs.LeastOf(limit.Unit, need)), needs.IsExperience) : null;
-        }
-    }
-
-    /// <summary>What a task that is about to be given reserves, and how long it may run at most (0: no limit). Windows that are over begin anew first.</summary>
-    internal (Amounts? Reserved, long MaxRunMs) Reserve(Decision decision, AgentEntry agent, WorkTask task)
-    {
-        if (IsEmpty)
-            return (null, 0);
-        var path = PathOf(agent);
-        var needs = new Needs(this, agent.Agent.Id, task.Cost, task.Needs);
-        var items = new List<KeyValuePair<string, long>>(path.Length);
-        var entries = new List<BalanceEntry>(path.Length);
-        long longest = 0;
-        foreach (var entry in path)
-            Take(entry, ref needs);
-        foreach (var entry in BudgetOf(task.Cost))
-            Take(entry, ref needs);
-        return (items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (this, [.. entries]) }, longest);
-
-        void Take(BalanceEntry entry, ref Needs needs)
-        {
-            var limit = entry.Limit!;
-            if (!limit.CountsFor(needs.Model, needs.Cost?.Repo))
-                return;
-            if (limit.Unit == LimitUnit.JobMs)
-            {
-                longest = longest == 0 ? limit.Amount : Math.Min(longest, limit.Amount);
-            }
-            else if (limit.Unit != LimitUnit.Models)
-            {
-                BeginWindow(decision, entry);
-                items.Add(new(entry.Key, limit.Unit == LimitUnit.CooldownMs ? 0 : needs.Of(limit.Unit)));
-                entries.Add(entry);
-            }
-        }
-    }
-
-    /// <summary>What an end of an attempt spends of what it reserved. Returns the event with it.</summary>
-    internal TaskEvent Settle(Decision decision, WorkTask task, TaskEvent data)
-    {
-        if (task.Charge is not { } charge)
-            return data;
-        switch (data)
-        {
-            case TaskCompleted e:
-                return e with { Spent = Spend(decision, task, charge, e.Usage, e.Model, reported: true, isFailure: false) };
-            case TaskFailed e:
-                return e with { Spent = Spend(decision, task, charge, e.Usage, e.Model, reported: true, isFailure: true) };
-            case TaskTimedOut e:
-                return e with { Spent = Spend(decision, task, charge, null, null, reported: false, isFailure: true) };
-            case TaskCancelled e when task.Status == TaskState.Running:
-                return e with { Spent = Spend(decision, task, charge, null, null, reported: false, isFailure: false) };
-            default:
-                return data;
-        }
-    }
-
-    private Amounts? Spend(Decision decision, WorkTask task, TaskCharge charge, JsonBytes? usage, string? model, bool reported, bool isFailure)
-    {
-        var used = Estimate.Read(usage);
-        model ??= task.Cost?.Model ?? Options.DefaultModel;
-        if (usage is not null && history.Add(task.Assignee!, task.Needs, used))
-            ExpectLess();
-        var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
-        var entries = new List<BalanceEntry>(charge.Reserved.Count);
-        for (var i = 0; i < charge.Reserved.Count; i++)
-        {
-            // Deleted since: there is nothing to book on, unless there is one of this id again.
-            var (key, reserved) = charge.Reserved.Items[i];
-            if ((EntryAt(charge.Reserved, i) ?? FindCharged(key)) is not { Limit: { } limit } entry)
-                continue;
-            var amount = limit.Unit switch
-            {
-                LimitUnit.Jobs => 1,
-                LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.Models => 0,
-                LimitUnit.CooldownMs => isFailure ? limit.Amount : 0,
-                _ when !reported => 0,
-                // An end without a word of what was used: what was expected stands for it.
-                _ when usage is null => reserved,
-                _ => Math.Max(0, UsedOf(limit.Unit, used, model, reserved) - (charge.Reported?[key] ?? 0)),
-            };
-            if (amount == 0)
-                continue;
-            BeginWindow(decision, entry);
-            items.Add(new(key, amount));
-            entries.Add(entry);
-        }
-
-        return items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (this, [.. entries]) };
-    }
-
-    // Whoever was refused what experience said may be given it by what is known now.
-    private void ExpectLess()
-    {
-        for (var i = expecting.Count - 1; i >= 0; i--)
-        {
-            var entry = expecting[i];
-            if (entry.IsWaitedFor)
-            {
-                entry.Doubt();
-                Open(entry);
-            }
-            else
-            {
-                entry.IsExpecting = false;
-                expecting.RemoveAt(i);
-            }
-        }
-    }
-
-    private void NoteExperience(BalanceEntry entry)
-    {
-        if (entry.IsExpecting)
-            return;
-        entry.IsExpecting = true;
-        expecting.Add(entry);
-    }
-
-    /// <summary>The balance of an item; null when it is no more.</summary>
-    private BalanceEntry? EntryAt(Amounts amounts, int index) =>
-        amounts.Resolved is { } resolved && resolved.Table == this && resolved.Entries[index] is { Limit: not null } known
-            ? known
-            : balances.GetValueOrDefault(amounts.Items[index].Key);
-
-    private long UsedOf(LimitUnit unit, Estimate used, string? model, long otherwise) => unit switch
-    {
-        LimitUnit.Tokens => used.AllTokens ?? 0,
-        LimitUnit.TokensIn => used.TokensIn ?? used.Tokens ?? 0,
-        LimitUnit.TokensOut => used.TokensOut ?? used.Tokens ?? 0,
-        LimitUnit.Money => used.Money ?? PriceOf(model)?.Of(used.TokensIn ?? 0, used.TokensOut ?? used.Tokens ?? 0) ?? otherwise,
-        LimitUnit.Requests => used.Requests ?? 0,
-        LimitUnit.PullRequests => used.PullRequests ?? 0,
-        LimitUnit.Issues => used.Issues ?? 0,
-        _ => 0,
-    };
-
-    internal ModelPrice? PriceOf(string? model) => model is null ? null : Options.Prices.GetValueOrDefault(model);
-
-    /// <summary>A limit that counts money of such spending, which can't be told without the price of the model; null: there is none.</summary>
-    internal Limit? LacksPrice(BalanceEntry[] path, TaskCost? cost, Estimate used, string? model)
-    {
-        model ??= cost?.Model ?? Options.DefaultModel;
-        if (used.Money is not null || used.AllTokens is null or 0 || PriceOf(model) is not null)
-            return null;
-        return path.Concat(BudgetOf(cost)).Select(entry => entry.Limit!).FirstOrDefault(limit => limit.Unit == LimitUnit.Money && limit.CountsFor(model, cost?.Repo));
-    }
-
-    /// <summary>What spending that is reported apart from a task's end is booked on.</summary>
-    internal Amounts Book(Decision decision, BalanceEntry[] path, TaskCost? cost, Estimate used, string? model)
-    {
-        var items = new List<KeyValuePair<string, long>>(path.Length);
-        model ??= cost?.Model ?? Options.DefaultModel;
-        foreach (var entry in path.Concat(BudgetOf(cost)))
-        {
-            var limit = entry.Limit!;
-            if (!limit.IsConsumed || limit.Unit == LimitUnit.Jobs || !limit.CountsFor(model, cost?.Repo))
-                continue;
-            if (UsedOf(limit.Unit, used, model, 0) is > 0 and var amount)
-            {
-                BeginWindow(decision, entry);
-                items.Add(new(entry.Key, amount));
-            }
-        }
-
-        return new Amounts([.. items]);
-    }
-
-    private void BeginWindow(Decision decision, BalanceEntry entry)
-    {
-        if (entry.Limit is not { Window: { IsCalendar: true } window } || state.Now < entry.Balance.WindowEnd)
-            return;
-        var (start, end) = window.Around(state.Now);
-        decision.Raise(entry.Key, null, 0, new AllowanceReset(start, end, entry.Balance.WindowEnd == 0 ? null : entry.Balance.Used));
-    }
-
-    // ---- what is told ---------------------------------------------------------------------------------------------------
-
-    /// <summary>Warnings, and pauses, that follow from a limit's new amount.</summary>
-    internal void TellOf(Decision decision, string limit)
-    {
-        foreach (var entry in byLimit.GetValueOrDefault(limit) ?? [])
-        {
-            if (entry is { Exists: true, Booked: false } && entry.UsedAt(state.Now) > 0)
-            {
-                entry.Booked = true;
-                booked.Add(entry);
-            }
-        }
-
-        Tell(decision);
-    }
-
-    /// <summary>Warnings that follow from what was booked.</summary>
-    internal void Tell(Decision decision)
-    {
-        while (booked.Count > 0)
-        {
-            var entry = booked[^1];
-            booked.RemoveAt(booked.Count - 1);
-            entry.Booked = false;
-            if (entry.Limit is not { IsConsumed: true } limit)
-                continue;
-            var used = entry.UsedAt(state.Now);
-            if (used >= limit.SoftAmount && used > 0 && !entry.Balance.Warned)
-            {
-                var resets = ResetOf(entry);
-                decision.Raise(entry.Key, null, 0, new AllowanceWarning(limit.Unit, limit.Amount, used, entry.Balance.Reserved, limit.SoftPercent, resets, ExhaustionOf(entry, used, resets)));
-            }
-
-            if (used >= limit.Amount)
-            {
-                TellExceeded(decision, entry);
-                if (limit.OnExceed == OnExceed.Pause)
-                    pausing.Add(entry);
-            }
-        }
-    }
-
-    /// <summary>Says, once in a window, that the limit binds.</summary>
-    internal void TellExceeded(Decision decision, BalanceEntry entry)
-    {
-        if (entry.Limit is not { IsConsumed: true } limit || (entry.Balance.Exceeded && !IsOver(entry)))
-            return;
-        BeginWindow(decision, entry);
-        var used = entry.UsedAt(state.Now);
-        decision.Raise(entry.Key, null, 0, new AllowanceExceeded(limit.Unit, limit.Amount, used, entry.Balance.Reserved, Math.Max(0, used - limit.Amount), ResetOf(entry)));
-    }
-
-    private bool IsOver(BalanceEntry entry) => entry.Limit!.Window.IsCalendar && state.Now >= entry.Balance.WindowEnd;
-
-    internal long? ResetOf(BalanceEntry entry) => entry.FreesAt(state.Now) is var at && at == long.MaxValue ? null : at;
-
-    /// <summary>When it is used up if spending goes on as in the window so far; null when that is not before it is reset, or can't be said.</summary>
-    internal long? ExhaustionOf(BalanceEntry entry, long used, long? resets)
-    {
-        if (entry.Limit is not { IsConsumed: true } limit || used <= 0)
-            return null;
-        if (used >= limit.Amount)
-            return state.Now;
-
-        // Of a rolling window it is the first of its steps that something was used in: once that leaves, as much leaves as comes.
-        var since = limit.Window.IsCalendar ? entry.Balance.WindowStart
-            : limit.Window.Kind == WindowKind.Rolling ? Math.Min(entry.FreesAt(state.Now) - limit.Window.RollingMs, state.Now) - limit.Window.StepMs
-            : limit.CreatedAt;
-        var elapsed = state.Now - since;
-        if (elapsed <= 0)
-            return null;
-        var at = state.Now + ((double)(limit.Amount - used) * elapsed / used);
-        return at >= (resets ?? 253_402_300_799_999d) ? null : (long)at;
-    }
-
-    /// <summary>Takes work back whose limit is used up: at the end of a batch, for what an agent reports done together counts as done.</summary>
-    internal void Pause(Decision decision)
-    {
-        for (var i = 0; i < pausing.Count; i++)
-        {
-            if (pausing[i] is { Limit: { OnExceed: OnExceed.Pause } limit } entry && entry.UsedAt(state.Now) >= limit.Amount)
-                Pause(decision, entry);
-        }
-
-        pausing.Clear();
-    }
-
-    private void Pause(Decision decision, BalanceEntry entry)
-    {
-        var running = state.Agents.All.SelectMany(agent => agent.Held)
-            .Where(task => task.Task.Charge is { } charge && charge.Reserved.Contains(entry.Key)).OrderBy(task => task.Task.Number).ToList();
-        foreach (var task in running)
-        {
-            if (task.Task.IsHeld)
-                TaskEnding.HandBack(decision, task, $"paused: limit {entry.Key} is used up", revoke: true);
-        }
-    }
-
     /// <summary>How a limit stands for each target something was booked for; of one that is not for each, how it stands.</summary>
     internal IEnumerable<LimitStanding> StandingsOf(Limit limit) =>
         limit.IsEach
-            ? (byLimit.GetValueOrDefault(limit.Id) ?? []).Where(entry => entry is { Exists: true, Limit: not null }).Select(entry => LimitStanding.Of(state, entry))
+            ? BalancesOf(limit.Id).Where(entry => entry is { Exists: true, Limit: not null }).Select(entry => LimitStanding.Of(state, entry))
             : [LimitStanding.Of(state, EntryOf(limit, limit.Target, keep: false))];
 
     /// <summary>The balances of which the largest share is used. Budgets are left out: of each task that has ended one would stand there, mostly used up.</summary>
@@ -518,15 +217,8 @@ public sealed class AllowanceTable
             }
 
             (entry.Balance, entry.Exists) = (Figures.Of(balance), true);
-            Arm(entry);
+            Waiting.Arm(entry);
         }
-    }
-
-    /// <summary>Takes up experience from before the start.</summary>
-    internal void Remember(IReadOnlyList<UsageSample> samples)
-    {
-        foreach (var sample in samples)
-            history.Add(sample);
     }
 
     internal void Apply(DispatchEvent happened, AllowanceEvent data)
@@ -543,7 +235,7 @@ public sealed class AllowanceTable
             case AllowanceReset e:
                 var reset = GetEntry(happened.Subject);
                 Change(reset, reset.Balance with { WindowStart = e.WindowStart, WindowEnd = e.WindowEnd, Used = 0, Warned = false, Exceeded = false });
-                Open(reset);
+                Waiting.Open(reset);
                 break;
             case AllowanceWarning:
                 var warned = GetEntry(happened.Subject);
@@ -583,7 +275,7 @@ public sealed class AllowanceTable
                 if (entry.Limit is null)
                     DropIfRetired(entry.Key);
                 else
-                    Open(entry);
+                    Waiting.Open(entry);
             }
 
             if (SpentOf(data) is { } spent)
@@ -645,7 +337,7 @@ public sealed class AllowanceTable
                 continue;
             foreach (var entry in entries)
             {
-                Release(entry);
+                Waiting.Release(entry);
                 Retire(entry);
                 Touch(entry);
                 balances.Remove(entry.Key);
@@ -724,7 +416,7 @@ public sealed class AllowanceTable
             // What is told is told of this amount.
             if (entry.Exists)
                 Change(entry, balance with { Warned = false, Exceeded = false });
-            Open(entry);
+            Waiting.Open(entry);
         }
 
         // A limit of its own takes the place of the one for each: who waits there must not wait on.
@@ -734,8 +426,8 @@ public sealed class AllowanceTable
 
     private void OpenAll(string limit)
     {
-        foreach (var entry in byLimit.GetValueOrDefault(limit) ?? [])
-            Release(entry);
+        foreach (var entry in BalancesOf(limit))
+            Waiting.Release(entry);
     }
 
     private void Delete(string id)
@@ -747,7 +439,7 @@ public sealed class AllowanceTable
         touchedLimits.Add(id);
         foreach (var entry in ListOf(id).ToList())
         {
-            Release(entry);
+            Waiting.Release(entry);
             Retire(entry);
             if (entry.Exists)
                 Change(entry, new Figures { Reserved = entry.Balance.Reserved });
@@ -758,7 +450,7 @@ public sealed class AllowanceTable
     private void Retire(BalanceEntry entry)
     {
         entry.Limit = null;
-        Disarm(entry);
+        Waiting.Disarm(entry);
     }
 
     private void DropIfRetired(string key)
@@ -807,11 +499,8 @@ public sealed class AllowanceTable
             else
                 balance = balance with { Used = Amounts.Add(balance.Used, amount) };
             Change(entry, balance);
-            if (state.IsLive && !entry.Booked)
-            {
-                entry.Booked = true;
-                booked.Add(entry);
-            }
+            if (state.IsLive)
+                Alerts.Note(entry);
         }
     }
 
@@ -843,7 +532,7 @@ public sealed class AllowanceTable
         entry.Balance = balance;
         entry.Exists = true;
         Touch(entry);
-        Arm(entry);
+        Waiting.Arm(entry);
     }
 
     private void Touch(BalanceEntry entry)
@@ -885,176 +574,10 @@ public sealed class AllowanceTable
         reported = [];
         return taken;
     }
-
-    // ---- who waits ------------------------------------------------------------------------------------------------------
-
-    /// <summary>An agent was refused: it looks again when there is room.</summary>
-    /// <param name="isOut">It looks at nothing else until then: what it could have with less room is not known.</param>
-    internal void Wait(Refused refused, AgentEntry agent, bool isOut)
-    {
-        var entry = refused.Entry;
-        entry.Refuse(refused.Need);
-        if (refused.IsExperience)
-            NoteExperience(entry);
-        if (isOut)
-            entry.Doubt();
-        if (agent.WaitsFor.Add(entry))
-            entry.Waiters.AddLast(agent);
-        Arm(entry);
-    }
-
-    /// <summary>A line was refused whoever would take from it: it is looked at again when there is room.</summary>
-    internal void Park(Refused refused, WaitingLine line)
-    {
-        var entry = refused.Entry;
-        entry.Refuse(refused.LeastNeed);
-        if (refused.IsExperience)
-            NoteExperience(entry);
-        line.ParkedOn = entry;
-        entry.Parked.Add(line);
-        Arm(entry);
-    }
-
-    /// <summary>The agent left: it waits for nothing.</summary>
-    internal static void Forget(AgentEntry agent)
-    {
-        foreach (var entry in agent.WaitsFor)
-            entry.Waiters.Remove(agent);
-        agent.WaitsFor.Clear();
-        agent.OutOf = null;
-    }
-
-    /// <summary>Its timer fired.</summary>
-    internal void Due(Decision decision, BalanceEntry entry)
-    {
-        entry.TimedAt = 0;
-        if (entry.Limit is null)
-            return;
-        BeginWindow(decision, entry);
-        Open(entry);
-        Arm(entry);
-    }
-
-    private void Open(BalanceEntry entry)
-    {
-        if (!state.IsLive || !entry.IsWaitedFor)
-            return;
-        entry.OpenAgain();
-        if (entry.Opened)
-            return;
-        entry.Opened = true;
-        Opened.Add(entry);
-    }
-
-    // Whoever waits is looked at again, however little room there is: it may not be this limit that refuses them any more.
-    private void Release(BalanceEntry entry)
-    {
-        entry.Force();
-        Open(entry);
-    }
-
-    private void Arm(BalanceEntry entry)
-    {
-        if (!state.IsLive || entry.Limit is null)
-            return;
-        var due = entry.Balance.Used > 0 && entry.Limit.Window.IsCalendar ? entry.Balance.WindowEnd : entry.IsWaitedFor ? entry.FreesAt(state.Now) : long.MaxValue;
-        if (due == entry.TimedAt)
-            return;
-        if (due != long.MaxValue)
-        {
-            state.WallDue.Arm(entry.Timer ??= new BalanceTimer(entry), due);
-            entry.TimedAt = due;
-        }
-        else
-        {
-            Disarm(entry);
-        }
-    }
-
-    private void Disarm(BalanceEntry entry)
-    {
-        entry.TimedAt = 0;
-        if (entry.Timer is { } timer)
-            state.WallDue.Disarm(timer);
-    }
-
-    /// <summary>What a task needs, worked out when a limit asks for it.</summary>
-    private struct Needs(AllowanceTable table, string agent, TaskCost? cost, Requirement? kind)
-    {
-        private Estimate? known;
-        private bool looked;
-
-        public TaskCost? Cost { get; } = cost;
-
-        public string? Model { get; } = cost?.Model ?? table.Options.DefaultModel;
-
-        /// <summary>True when money can't be told from tokens.</summary>
-        public readonly bool IsUnpriced => Cost?.Estimate.Money is null && table.PriceOf(Model) is null;
-
-        public long Of(LimitUnit unit) => unit switch
-        {
-            LimitUnit.Tokens => Cost?.Estimate.Tokens ?? Amounts.Add(In, Out),
-            LimitUnit.TokensIn => In,
-            LimitUnit.TokensOut => Out,
-            LimitUnit.Money => Cost?.Estimate.Money ?? table.PriceOf(Model)!.Of(Cost?.Estimate is { Tokens: not null, TokensIn: null } ? 0 : In, Out),
-            LimitUnit.Jobs or LimitUnit.ConcurrentJobs => 1,
-            LimitUnit.Requests => Cost?.Estimate.Requests ?? History?.Requests ?? 1,
-            LimitUnit.PullRequests => Cost?.Estimate.PullRequests ?? 0,
-            LimitUnit.Issues => Cost?.Estimate.Issues ?? 0,
-            _ => 0,
-        };
-
-        /// <summary>True when what was asked of it was not all said by the task.</summary>
-        public readonly bool IsExperience => looked;
-
-        /// <summary>What no agent needs less of.</summary>
-        public readonly long LeastOf(LimitUnit unit, long need)
-        {
-            if (!looked || kind is null || table.history.Least(kind) is not { } least)
-                return need;
-            var options = table.Options;
-            var lowest = new Needs(table, agent, Cost, kind)
-            {
-                looked = true,
-                known = new Estimate(
-                    Math.Min(least.TokensIn!.Value, options.DefaultTokensIn), Math.Min(least.TokensOut!.Value, options.DefaultTokensOut),
-                    Requests: Math.Min(least.Requests!.Value, 1)),
-            };
-            return Math.Min(need, lowest.Of(unit));
-        }
-
-        private long In => Cost?.Estimate.TokensIn ?? Cost?.Estimate.Tokens ?? History?.TokensIn ?? table.Options.DefaultTokensIn;
-
-        private long Out => Cost?.Estimate.TokensOut ?? Cost?.Estimate.Tokens ?? History?.TokensOut ?? table.Options.DefaultTokensOut;
-
-        private Estimate? History
-        {
-            get
-            {
-                if (!looked)
-                    (looked, known) = (true, kind is null ? null : table.history.P95(agent, kind));
-                return known;
-            }
-        }
-    }
 }
 
 /// <summary>An agent's balances as of a version of the limits.</summary>
 internal sealed record LimitPath(long Version, string? Owner, BalanceEntry[] Entries);
-
-/// <summary>Why a limit refuses.</summary>
-internal enum RefusalKind
-{
-    NoRoom,
-    Model,
-    Cooldown,
-    Price,
-}
-
-/// <param name="Need">How much room is needed.</param>
-/// <param name="LeastNeed">How much at least, whichever agent took it: they may be expected to need different amounts.</param>
-/// <param name="IsExperience">True when that follows from what agents used for such work lately.</param>
-internal readonly record struct Refused(BalanceEntry Entry, RefusalKind Kind, long Need, long LeastNeed = 0, bool IsExperience = false);
 
 /// <summary>A usage report that was taken: a repeat by the same reporter changes nothing.</summary>
 public sealed record UsageRow(string Reporter, string Id, string Hash, long Sequence);

@@ -45,7 +45,7 @@ public sealed record LimitStanding(
         }
         else
         {
-            resets = state.Allowances.ResetOf(entry);
+            resets = state.Allowances.Alerts.ResetOf(entry);
         }
 
         var standing = limit.IsConsumed && remaining == 0 ? AllowanceState.Exceeded
@@ -53,7 +53,7 @@ public sealed record LimitStanding(
             : AllowanceState.Ok;
         return new LimitStanding(
             limit, entry.Key, entry.Target, standing, used, entry.Balance.Reserved, remaining, limit.IsConsumed ? Math.Max(0, used - limit.Amount) : 0, start, resets,
-            state.Allowances.ExhaustionOf(entry, used, resets), entry.Balance.CooldownUntil > now ? entry.Balance.CooldownUntil : null);
+            state.Allowances.Alerts.ExhaustionOf(entry, used, resets), entry.Balance.CooldownUntil > now ? entry.Balance.CooldownUntil : null);
     }
 }
 
@@ -151,7 +151,7 @@ public sealed record CheckAllowance(string Agent, TaskCost? Cost) : Command<Allo
     public override AllowanceAnswer Decide(State state, Decision decision)
     {
         var path = state.Allowances.PathOf(Agent);
-        var refused = state.Allowances.Refuses(path, Agent, Cost, kind: null);
+        var refused = state.Allowances.Charging.Refuses(path, Agent, Cost, kind: null);
         var model = Cost?.Model ?? state.Options.Allowances.DefaultModel;
         return new AllowanceAnswer(
             refused is null, refused is { } why ? AllowanceRefusal.Of(state, why, Cost) : null,

@@ -45,7 +45,7 @@ public sealed record SetLimit(Limit Wanted, int? IfVersion = null) : Command<Lim
             Wanted.Level, Wanted.Target.Length == 0 ? null : Wanted.Target, Wanted.Unit, Wanted.Amount, Wanted.Window, Wanted.Model, Wanted.Repo, Wanted.SoftPercent,
             Wanted.OnExceed, Wanted.Allow.Length == 0 ? null : Wanted.Allow, Wanted.Deny.Length == 0 ? null : Wanted.Deny));
         if (known is not null)
-            state.Allowances.TellOf(decision, Wanted.Id);
+            state.Allowances.Alerts.TellOf(decision, Wanted.Id);
         return new LimitOutcome.Done(state.Allowances.Find(Wanted.Id)!, known is null);
     }
 

@@ -67,11 +67,11 @@ public sealed record ReportUsage(string Id, string Agent, TaskId? Task, int? Att
 
         var cost = task?.Cost ?? (Repo is null && Model is null ? null : new TaskCost(Model, Repo, default, Estimate.None));
         var (path, used) = (state.Allowances.PathOf(Agent), Estimate.Read(Usage));
-        if (state.Allowances.LacksPrice(path, cost, used, Model) is { } limit)
+        if (state.Allowances.Charging.LacksPrice(path, cost, used, Model) is { } limit)
             return new UsageOutcome.LacksPrice(limit.Id, Model ?? cost?.Model ?? state.Options.Allowances.DefaultModel);
-        var spent = state.Allowances.Book(decision, path, cost, used, Model);
+        var spent = state.Allowances.Charging.Book(decision, path, cost, used, Model);
         var happened = decision.Raise(Agent, null, 0, new AllowanceCommitted(Id, reporter, hash, Task, task?.Attempt, Model, Usage, spent, task?.Charge is null ? null : true));
-        state.Allowances.Tell(decision);
+        state.Allowances.Alerts.Tell(decision);
         return new UsageOutcome.Taken(happened.Sequence, true, spent);
     }
 

@@ -152,7 +152,7 @@ internal sealed class StateConsistency
         {
             var able = state.Agents.All.FirstOrDefault(agent => Matcher.WhyNot(agent) is WaitReason.None or WaitReason.Allowance
                 && agent.Active < agent.Agent.MaxConcurrent && Matcher.CanDo(state, line.Needs, agent)
-                && state.Allowances.Refuses(agent, line.Peek(state.Options.AgingMs)!.Task) is null);
+                && state.Allowances.Charging.Refuses(agent, line.Peek(state.Options.AgingMs)!.Task) is null);
             Demand(able is null, $"{line.Count} tasks wait in line {line.Id} while agent {able?.Agent.Id} is free and can do them");
         }
     }

@@ -68,10 +68,9 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
     // The limit that binds: of the whole line, or of the first agent that is able.
     private static string? Bound(State state, TaskEntry entry)
     {
-        var table = state.Allowances;
         foreach (var agent in state.Agents.All)
         {
-            if (Matcher.CanDo(state, entry.Task.Needs, agent) && table.Refuses(agent, entry.Task) is { } refused)
+            if (Matcher.CanDo(state, entry.Task.Needs, agent) && state.Allowances.Charging.Refuses(agent, entry.Task) is { } refused)
                 return AllowanceRefusal.Of(state, refused, entry.Task.Cost).Message;
         }
 
@@ -86,7 +85,7 @@ public sealed record Explanation(WorkTask Task, WaitReason Reason, string Messag
         var able = needs.RequiredKeys.All(key => agent.FoldedCapabilities.Contains(key, StringComparer.Ordinal));
         var owned = needs.Owner is null || !state.Options.OwnerFilter || string.Equals(needs.Owner, agent.Agent.Owner, StringComparison.Ordinal);
         var reason = !able ? WaitReason.NoCapability : !owned ? WaitReason.OwnerFilter : Matcher.WhyNot(agent);
-        var refused = able && owned ? state.Allowances.Refuses(agent, task) : null;
+        var refused = able && owned ? state.Allowances.Charging.Refuses(agent, task) : null;
         if (refused is not null && reason is WaitReason.None or WaitReason.AllBusy)
             reason = WaitReason.Allowance;
         var score = Matcher.Score(agent, able ? Matcher.CapabilityMatch(needs, agent) : 0, task.Priority, 0);

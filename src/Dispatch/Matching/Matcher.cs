@@ -82,7 +82,7 @@ public sealed class Matcher
     /// <param name="keepSlot">True when the same agent joins again at once, with other abilities.</param>
     internal void Left(AgentEntry agent, bool keepSlot)
     {
-        AllowanceTable.Forget(agent);
+        AllowanceQueue.Forget(agent);
         RemoveFromLevels(agent);
         anyone.Agents.Remove(agent.Slot);
         foreach (var capability in agent.FoldedCapabilities)
@@ -240,7 +240,7 @@ public sealed class Matcher
     }
 
     /// <summary>True when <see cref="Run"/> has something to do.</summary>
-    internal bool HasWork => touchedLines.Count > 0 || freed.Count > 0 || state.Allowances.Opened.Count > 0;
+    internal bool HasWork => touchedLines.Count > 0 || freed.Count > 0 || state.Allowances.Waiting.Opened.Count > 0;
 
     private bool TryGive(WaitingLine line, Decision decision)
     {
@@ -259,7 +259,7 @@ public sealed class Matcher
     /// <summary>Gives the task to the agent, with what it reserves of allowances.</summary>
     internal void Assign(Decision decision, AgentEntry agent, TaskEntry entry, MatchScore why)
     {
-        var (reserved, maxRunMs) = state.Allowances.Reserve(decision, agent, entry.Task);
+        var (reserved, maxRunMs) = state.Allowances.Charging.Reserve(decision, agent, entry.Task);
         decision.Raise(entry.Task, new TaskAssigned(agent.Agent.Id, entry.Task.Attempt + 1, QueuedMs(entry), why, reserved, maxRunMs == 0 ? null : maxRunMs));
     }
 
@@ -332,24 +332,24 @@ public sealed class Matcher
     /// <summary>Whether all limits have room for the task by this agent. One that has none is noted as what the agent, or the whole line, waits for.</summary>
     private bool Admits(WaitingLine line, TaskEntry entry, AgentEntry agent, Decision decision)
     {
-        if (state.Allowances.Refuses(agent, entry.Task) is not { } refused)
+        if (state.Allowances.Charging.Refuses(agent, entry.Task) is not { } refused)
             return true;
 
         var balance = refused.Entry;
         if (refused.Kind == RefusalKind.NoRoom)
-            state.Allowances.TellExceeded(decision, balance);
+            state.Allowances.Alerts.TellExceeded(decision, balance);
         var room = balance.RoomAt(state.Now);
 
         // Agents may be expected to need different amounts: what is too much for this one need not be for the next.
         if (balance.Limit!.IsForAll && (refused.Kind != RefusalKind.NoRoom || room <= 0 || refused.LeastNeed > room))
         {
             TakeFromBacklog(line);
-            state.Allowances.Park(refused, line);
+            state.Allowances.Waiting.Park(refused, line);
             return false;
         }
 
         var isOut = refused.Kind == RefusalKind.NoRoom && balance.Limit is { Level: not LimitLevel.Task, Model: null, Repo: null } && room <= 0;
-        state.Allowances.Wait(refused, agent, isOut);
+        state.Allowances.Waiting.Wait(refused, agent, isOut);
         if (isOut)
         {
             agent.OutOf = balance;
@@ -366,7 +366,7 @@ public sealed class Matcher
     private bool Reopen()
     {
         var any = false;
-        var opened = state.Allowances.Opened;
+        var opened = state.Allowances.Waiting.Opened;
         for (var i = opened.Count - 1; i >= 0; i--)
         {
             var balance = opened[i];
@@ -716,7 +716,7 @@ public sealed class Matcher
             var why = WhyNot(agent);
             if (why is WaitReason.AllBusy or WaitReason.None)
             {
-                if (state.Allowances.IsEmpty || line.Peek(AgingMs) is not { } head || state.Allowances.Refuses(agent, head.Task) is null)
+                if (state.Allowances.IsEmpty || line.Peek(AgingMs) is not { } head || state.Allowances.Charging.Refuses(agent, head.Task) is null)
                     return WaitReason.AllBusy;
                 why = WaitReason.Allowance;
             }

@@ -65,7 +65,7 @@ public sealed class Core
             Follow();
         }
 
-        State.Allowances.Pause(decision);
+        State.Allowances.Alerts.Pause(decision);
         State.Matcher.Run(decision, State.Options.MatchLimit);
         foreach (var (_, answer) in open)
             answer.Conclude(State, decision);

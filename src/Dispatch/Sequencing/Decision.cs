@@ -45,10 +45,10 @@ public sealed class Decision
     {
         // What a task spends is told by its own events, in the one place that all of them pass.
         if (task.Charge is not null)
-            data = state.Allowances.Settle(this, task, data);
+            data = state.Allowances.Charging.Settle(this, task, data);
         var happened = Raise(task.Id.ToString(), task.Session, task.LastSequence, data);
         if (task.Charge is not null)
-            state.Allowances.Tell(this);
+            state.Allowances.Alerts.Tell(this);
         return happened;
     }
 

@@ -152,7 +152,7 @@ public sealed class State
         state.Webhooks.Load(loaded.Webhooks);
         state.Questions.Load(loaded.Questions, loaded.Responders);
         state.Allowances.Load(loaded.Limits, loaded.Balances);
-        state.Allowances.Remember(loaded.Usage);
+        state.Allowances.Charging.Remember(loaded.Usage);
         state.Agents.Load(loaded.Agents);
         state.Tasks.Load(loaded.Tasks, loaded.Totals);
         return state;

@@ -134,7 +134,7 @@ public static class Reporting
         foreach (var agent in state.Agents.All)
         {
             if (agent != entry.Holder && Matching.Matcher.CanDo(state, needs, agent) && Matching.Matcher.WhyNot(agent) == Matching.WaitReason.None
-                && state.Allowances.Refuses(agent, entry.Task) is null)
+                && state.Allowances.Charging.Refuses(agent, entry.Task) is null)
                 return true;
         }
 
