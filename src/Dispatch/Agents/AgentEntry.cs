@@ -86,6 +86,13 @@ public sealed class AgentEntry
         Undelivered.Enqueue(task);
     }
 
+    /// <summary>Lets go of what it was given and has no more, up to the first it still has to be told of.</summary>
+    internal void Disown()
+    {
+        while (Undelivered.TryPeek(out var owed) && (owed.Holder != this || owed.Delivered))
+            Undelivered.Dequeue();
+    }
+
     /// <summary>Notes an attempt that it should stop working on.</summary>
     internal void Revoke(Revocation revocation)
     {

@@ -125,12 +125,26 @@ public sealed class AllowanceTable
             return entry;
         entry = new BalanceEntry(key, target, limit.Id) { Limit = limit };
         if (keep)
-        {
-            balances.Add(key, entry);
-            ListOf(limit.Id).Add(entry);
-        }
+            List(entry);
 
         return entry;
+    }
+
+    private void List(BalanceEntry entry)
+    {
+        balances.Add(entry.Key, entry);
+        ListOf(entry.LimitId).Add(entry);
+        entry.Listed = true;
+    }
+
+    private void Unlist(BalanceEntry entry)
+    {
+        balances.Remove(entry.Key);
+        var list = ListOf(entry.LimitId);
+        list.Remove(entry);
+        if (list.Count == 0)
+            byLimit.Remove(entry.LimitId);
+        entry.Listed = false;
     }
 
     private List<BalanceEntry> ListOf(string limit)
@@ -212,8 +226,7 @@ public sealed class AllowanceTable
             if (!balances.TryGetValue(balance.Key, out var entry))
             {
                 var limit = Find(balance.Limit) is { } known && IsOf(balance.Key, known) ? known : null;
-                balances.Add(balance.Key, entry = new BalanceEntry(balance.Key, balance.Target, balance.Limit) { Limit = limit });
-                ListOf(balance.Limit).Add(entry);
+                List(entry = new BalanceEntry(balance.Key, balance.Target, balance.Limit) { Limit = limit });
             }
 
             (entry.Balance, entry.Exists) = (Figures.Of(balance), true);
@@ -340,8 +353,7 @@ public sealed class AllowanceTable
                 Waiting.Release(entry);
                 Retire(entry);
                 Touch(entry);
-                balances.Remove(entry.Key);
-                byLimit.Remove(entry.Key);
+                Unlist(entry);
                 touchedLimits.Add(entry.Key);
             }
         }
@@ -351,8 +363,7 @@ public sealed class AllowanceTable
     {
         var task = TaskId.Parse(limit.Target);
         var entry = new BalanceEntry(limit.Id, limit.Target, limit.Id) { Limit = limit, Exists = isNew };
-        balances.Add(limit.Id, entry);
-        ListOf(limit.Id).Add(entry);
+        List(entry);
         if (!budgets.TryGetValue(task, out var list))
             budgets[task] = list = [];
         list.Add(entry);
@@ -457,10 +468,7 @@ public sealed class AllowanceTable
     {
         if (!balances.TryGetValue(key, out var entry) || entry.Limit is not null || entry.Balance.Reserved > 0)
             return;
-        balances.Remove(key);
-        ListOf(entry.LimitId).Remove(entry);
-        if (ListOf(entry.LimitId).Count == 0)
-            byLimit.Remove(entry.LimitId);
+        Unlist(entry);
         Touch(entry);
     }
 
@@ -562,7 +570,7 @@ public sealed class AllowanceTable
         foreach (var entry in dirty)
         {
             entry.Dirty = false;
-            if (balances.GetValueOrDefault(entry.Key) == entry)
+            if (entry.Listed)
                 rows.Add(entry.Row);
             else if (!balances.TryGetValue(entry.Key, out var follower) || !follower.Exists)
                 removed.Add(entry.Key);

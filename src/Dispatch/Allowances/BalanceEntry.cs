@@ -44,6 +44,9 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     /// <summary>True once something was booked or a window began: until then it is only an idea.</summary>
     public bool Exists { get; set; }
 
+    /// <summary>True while the table has it.</summary>
+    public bool Listed { get; set; }
+
     public bool Dirty { get; set; }
 
     /// <summary>Listed because somebody waits for as much as experience says.</summary>

@@ -60,28 +60,49 @@ internal sealed class UsageHistory
     /// <summary>What an attempt that ended used, for who begins with the store.</summary>
     public void Add(UsageSample sample) => Add(sample.Agent, sample.Kind, Estimate.Read(sample.Usage));
 
+    // The newest values of each measure, and what follows from them: an estimate is made anew only when it is another.
     private sealed class Sample
     {
-        private readonly long[] tokensIn = new long[Samples];
-        private readonly long[] tokensOut = new long[Samples];
-        private readonly long[] requests = new long[Samples];
+        private readonly long[] values = new long[3 * Samples];
         private int count;
+        private bool stale;
         private Estimate? p95;
 
-        public Estimate? P95 => count < Enough ? null : p95 ??= new Estimate(Of(tokensIn), Of(tokensOut), Requests: Of(requests));
-
-        public void Add(long tokensInUsed, long tokensOutUsed, long requestsUsed)
+        public Estimate? P95
         {
-            var at = count++ % Samples;
-            (tokensIn[at], tokensOut[at], requests[at]) = (tokensInUsed, tokensOutUsed, requestsUsed);
-            p95 = null;
+            get
+            {
+                if (!stale || count < Enough)
+                    return p95;
+                stale = false;
+                var (tokensIn, tokensOut, requests) = (Of(0), Of(1), Of(2));
+                if (p95 is null || p95.TokensIn != tokensIn || p95.TokensOut != tokensOut || p95.Requests != requests)
+                    p95 = new Estimate(tokensIn, tokensOut, Requests: requests);
+                return p95;
+            }
         }
 
-        private long Of(long[] values)
+        public void Add(long tokensIn, long tokensOut, long requests)
         {
-            var known = values[..Math.Min(count, Samples)];
-            Array.Sort(known);
-            return known[(int)Math.Ceiling(known.Length * 0.95) - 1];
+            var at = count++ % Samples;
+            stale |= count <= Samples || values[at] != tokensIn || values[Samples + at] != tokensOut || values[(2 * Samples) + at] != requests;
+            (values[at], values[Samples + at], values[(2 * Samples) + at]) = (tokensIn, tokensOut, requests);
+        }
+
+        // Nearest rank: of up to 32 values the 95th percentile is the largest, from 20 on the second.
+        private long Of(int measure)
+        {
+            var known = Math.Min(count, Samples);
+            var (largest, second) = (long.MinValue, long.MinValue);
+            foreach (var value in values.AsSpan(measure * Samples, known))
+            {
+                if (value > largest)
+                    (largest, second) = (value, largest);
+                else if (value > second)
+                    second = value;
+            }
+
+            return (int)Math.Ceiling(known * 0.95) == known ? largest : second;
         }
     }
 }

@@ -358,6 +358,7 @@ public sealed class TaskTable
             holder.Held.RemoveAt(holder.Held.Count - 1);
             entry.Holder = null;
             entry.Delivered = false;
+            holder.Disown();
             state.Matcher.Refresh(holder);
         }
 
