@@ -38,10 +38,9 @@ internal sealed class AllowanceAlerts(State state, AllowanceTable table)
             var entry = booked[^1];
             booked.RemoveAt(booked.Count - 1);
             entry.Booked = false;
-            if (entry.Limit is not { IsConsumed: true } limit)
+            if (!entry.IsConsumed || entry.UsedAt(state.Now) is var used && used < entry.SoftAmount || entry.Limit is not { } limit)
                 continue;
-            var used = entry.UsedAt(state.Now);
-            if (used >= limit.SoftAmount && used > 0 && !entry.Balance.Warned)
+            if (used > 0 && !entry.Balance.Warned)
             {
                 var resets = ResetOf(entry);
                 decision.Raise(entry.Key, null, 0, new AllowanceWarning(limit.Unit, limit.Amount, used, entry.Balance.Reserved, limit.SoftPercent, resets, ExhaustionOf(entry, used, resets)));

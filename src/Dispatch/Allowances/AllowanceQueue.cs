@@ -18,13 +18,13 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
     internal void Wait(Refused refused, AgentEntry agent, bool isOut)
     {
         var entry = refused.Entry;
-        entry.Refuse(refused.Need);
+        entry.Waiters.Refuse(refused.Need);
         if (refused.IsExperience)
             NoteExperience(entry);
         if (isOut)
-            entry.Doubt();
+            entry.Waiters.Doubt();
         if (agent.WaitsFor.Add(entry))
-            entry.Waiters.AddLast(agent);
+            entry.Waiters.Agents.AddLast(agent);
         Arm(entry);
     }
 
@@ -32,11 +32,11 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
     internal void Park(Refused refused, WaitingLine line)
     {
         var entry = refused.Entry;
-        entry.Refuse(refused.LeastNeed);
+        entry.Waiters.Refuse(refused.LeastNeed);
         if (refused.IsExperience)
             NoteExperience(entry);
         line.ParkedOn = entry;
-        entry.Parked.Add(line);
+        entry.Waiters.Parked.Add(line);
         Arm(entry);
     }
 
@@ -44,7 +44,7 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
     internal static void Forget(AgentEntry agent)
     {
         foreach (var entry in agent.WaitsFor)
-            entry.Waiters.Remove(agent);
+            entry.Waiters.Agents.Remove(agent);
         agent.WaitsFor.Clear();
         agent.OutOf = null;
     }
@@ -64,17 +64,19 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
     {
         if (!state.IsLive || !entry.IsWaitedFor)
             return;
-        entry.OpenAgain();
-        if (entry.Opened)
+        entry.Waiters.OpenAgain();
+        if (entry.Waiters.Opened)
             return;
-        entry.Opened = true;
+        entry.Waiters.Opened = true;
         Opened.Add(entry);
     }
 
     // Whoever waits is looked at again, however little room there is: it may not be this limit that refuses them any more.
     internal void Release(BalanceEntry entry)
     {
-        entry.Force();
+        if (!entry.IsWaitedFor)
+            return;
+        entry.Waiters.Force();
         Open(entry);
     }
 
@@ -82,7 +84,7 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
     {
         if (!state.IsLive || entry.Limit is null)
             return;
-        var due = entry.Balance.Used > 0 && entry.Limit.Window.IsCalendar ? entry.Balance.WindowEnd : entry.IsWaitedFor ? entry.FreesAt(state.Now) : long.MaxValue;
+        var due = entry.Balance.Used > 0 && entry.IsCalendar ? entry.Balance.WindowEnd : entry.IsWaitedFor ? entry.FreesAt(state.Now) : long.MaxValue;
         if (due == entry.TimedAt)
             return;
         if (due != long.MaxValue)
@@ -111,12 +113,12 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
             var entry = expecting[i];
             if (entry.IsWaitedFor)
             {
-                entry.Doubt();
+                entry.Waiters.Doubt();
                 Open(entry);
             }
             else
             {
-                entry.IsExpecting = false;
+                entry.Waiters.IsExpecting = false;
                 expecting.RemoveAt(i);
             }
         }
@@ -124,9 +126,9 @@ internal sealed class AllowanceQueue(State state, AllowanceTable table)
 
     private void NoteExperience(BalanceEntry entry)
     {
-        if (entry.IsExpecting)
+        if (entry.Waiters.IsExpecting)
             return;
-        entry.IsExpecting = true;
+        entry.Waiters.IsExpecting = true;
         expecting.Add(entry);
     }
 }

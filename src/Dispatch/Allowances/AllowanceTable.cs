@@ -173,16 +173,16 @@ public sealed class AllowanceTable
 
     /// <summary>The balance of an item; null when it is no more.</summary>
     internal BalanceEntry? EntryAt(Amounts amounts, int index) =>
-        amounts.Resolved is { } resolved && resolved.Table == this && resolved.Entries[index] is { Limit: not null } known
+        amounts.Resolved is { } resolved && resolved.Table == this && resolved.Entries[index] is { Limit: not null, Listed: true } known
             ? known
             : balances.GetValueOrDefault(amounts.Items[index].Key);
 
     /// <summary>A calendar window that is over begins anew, before something is booked in it.</summary>
     internal void BeginWindow(Decision decision, BalanceEntry entry)
     {
-        if (entry.Limit is not { Window: { IsCalendar: true } window } || state.Now < entry.Balance.WindowEnd)
+        if (!entry.IsCalendar || state.Now < entry.Balance.WindowEnd || entry.Limit is not { } limit)
             return;
-        var (start, end) = window.Around(state.Now);
+        var (start, end) = limit.Window.Around(state.Now);
         decision.Raise(entry.Key, null, 0, new AllowanceReset(start, end, entry.Balance.WindowEnd == 0 ? null : entry.Balance.Used));
     }
 
@@ -563,12 +563,11 @@ public sealed class AllowanceTable
         {
             var amount = spent.Items[i].Value;
             var entry = EntryAt(spent, i) ?? GetEntry(spent.Items[i].Key);
-            var limit = entry.Limit!;
             var balance = entry.Balance;
-            if (limit.Unit == LimitUnit.CooldownMs)
+            if (entry.Unit == LimitUnit.CooldownMs)
                 balance = balance with { CooldownUntil = Math.Max(balance.CooldownUntil, Amounts.Add(at, amount)) };
-            else if (limit.Window.Kind == WindowKind.Rolling)
-                balance = Roll(balance, limit, amount, at);
+            else if (entry.Window == WindowKind.Rolling)
+                balance = Roll(balance, entry.Limit!, amount, at);
             else
                 balance = balance with { Used = Amounts.Add(balance.Used, amount) };
             Change(entry, balance);
@@ -606,7 +605,7 @@ public sealed class AllowanceTable
         entry.Exists = true;
 
         // Of a rolling window it matters what was reserved when something was booked: that is not in the log.
-        if (entry.Limit is null or { Window.Kind: WindowKind.Rolling })
+        if (entry.Limit is null || entry.Window == WindowKind.Rolling)
             TouchNow(entry);
         else
             Touch(entry, taken);

@@ -1,4 +1,3 @@
-using Dispatch.Matching;
 using Dispatch.Sequencing;
 
 namespace Dispatch.Allowances;
@@ -11,9 +10,15 @@ internal readonly record struct Figures(
         row.Used, row.Reserved, row.WindowStart, row.WindowEnd, row.CooldownUntil, row.Warned, row.Exceeded, row.Steps.Count == 0 ? null : row.Steps);
 }
 
-/// <summary>A balance in memory, and who waits for it.</summary>
+/// <summary>
+/// A balance in memory, and who waits for it. What each task asks of its limit is here as well: with many limits it is memory that no cache holds
+/// that work costs, and this is one place to go to instead of three.
+/// </summary>
 internal sealed class BalanceEntry(string key, string target, string limitId)
 {
+    private Limit? limit;
+    private BalanceWaiters? waiters;
+
     public string Key { get; } = key;
 
     public string LimitId { get; } = limitId;
@@ -21,7 +26,35 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     public string Target { get; private set; } = target;
 
     /// <summary>Null once the limit was deleted: what is reserved is still given back.</summary>
-    public Limit? Limit { get; set; }
+    public Limit? Limit
+    {
+        get => limit;
+        set
+        {
+            limit = value;
+            if (value is null)
+                return;
+            (Unit, Amount, SoftAmount, Window) = (value.Unit, value.Amount, value.SoftAmount, value.Window.Kind);
+            (IsConsumed, CountsForAll) = (value.IsConsumed, value.Model is null && value.Repo is null);
+        }
+    }
+
+    public LimitUnit Unit { get; private set; }
+
+    public long Amount { get; private set; }
+
+    public long SoftAmount { get; private set; }
+
+    public WindowKind Window { get; private set; }
+
+    public bool IsCalendar => Window is WindowKind.Hour or WindowKind.Day or WindowKind.Week or WindowKind.Month;
+
+    public bool IsConsumed { get; private set; }
+
+    /// <summary>Whatever the model and the repository are.</summary>
+    public bool CountsForAll { get; private set; }
+
+    public bool CountsFor(string? model, string? repo) => CountsForAll || limit!.CountsFor(model, repo);
 
     public Figures Balance { get; set; }
 
@@ -53,14 +86,8 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     /// <summary>Listed because its row is written with the next batch.</summary>
     public bool IsUrgent { get; set; }
 
-    /// <summary>Listed because somebody waits for as much as experience says.</summary>
-    public bool IsExpecting { get; set; }
-
     /// <summary>Listed to be looked at for warnings.</summary>
     public bool Booked { get; set; }
-
-    /// <summary>Listed because there may be room for who waits.</summary>
-    public bool Opened { get; set; }
 
     /// <summary>A limit was set: this is how much of it is used and reserved.</summary>
     public void Follow(Limit limit)
@@ -70,142 +97,24 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
             Target = limit.Target;
     }
 
-    // Most are waited for by nobody, ever.
-    private SortedSet<WaitingLine>? parked;
-    private LinkedList<Agents.AgentEntry>? waiters;
-    private Queue<WaitingLine>? openLines;
-    private Queue<Agents.AgentEntry>? openWaiters;
-    private long leastRefusedAgain;
-    private bool again;
-    private bool forced;
-    private bool doubtful;
-    private bool doubtfulAgain;
-    private int rounds;
-
-    /// <summary>Least that somebody who waits was refused.</summary>
-    public long LeastRefused { get; set; } = long.MaxValue;
-
-    /// <summary>Lines that nobody may be given from, the most urgent first.</summary>
-    public SortedSet<WaitingLine> Parked => parked ??= new SortedSet<WaitingLine>(CapabilityColumn.ByPlace);
-
-    /// <summary>Agents that were refused something, in order of refusal.</summary>
-    public LinkedList<Agents.AgentEntry> Waiters => waiters ??= [];
-
     public BalanceTimer? Timer { get; set; }
 
     /// <summary>When the timer is due; 0 while it is not armed.</summary>
     public long TimedAt { get; set; }
 
-    public bool IsWaitedFor => parked is { Count: > 0 } || waiters is { Count: > 0 };
+    /// <summary>Who waits for it: most are waited for by nobody, ever.</summary>
+    public BalanceWaiters Waiters => waiters ??= new BalanceWaiters(this);
 
-    /// <summary>There may be more room than when those who wait were let look.</summary>
-    public void OpenAgain() => again = true;
-
-    /// <summary>Whoever waits may look, whatever room there is: it may not be this that they wait for any more.</summary>
-    public void Force()
-    {
-        // Also those who have looked since the opening began.
-        forced = true;
-        openLines = null;
-        openWaiters = null;
-    }
-
-    /// <summary>Somebody who waits may do with less than was refused: whenever there is room they look, few at a time.</summary>
-    public void Doubt() => doubtful = doubtfulAgain = true;
-
-    /// <summary>Those who wait now are let look, each once.</summary>
-    public void BeginOpening()
-    {
-        if (openLines is not null)
-            return;
-        openLines = new Queue<WaitingLine>(Parked);
-        openWaiters = new Queue<Agents.AgentEntry>(Waiters);
-        leastRefusedAgain = long.MaxValue;
-        doubtfulAgain = false;
-        again = false;
-        rounds = 0;
-    }
-
-    /// <summary>The next line that was parked, or null.</summary>
-    public WaitingLine? TakeLine()
-    {
-        while (openLines!.TryDequeue(out var line))
-        {
-            if (line.ParkedOn == this)
-                return line;
-        }
-
-        return null;
-    }
-
-    /// <summary>The next agent that was refused, or null. It waits no more.</summary>
-    public Agents.AgentEntry? TakeWaiter()
-    {
-        while (openWaiters!.TryDequeue(out var agent))
-        {
-            if (agent.WaitsFor.Remove(this))
-            {
-                Waiters.Remove(agent);
-                return agent;
-            }
-        }
-
-        return null;
-    }
-
-    /// <summary>True when nobody is left to be let look, or there is no room for any of them.</summary>
-    public bool EndOpening(long now)
-    {
-        var all = openLines!.Count == 0 && openWaiters!.Count == 0;
-        if (!all && TurnsAt(now) > 0)
-        {
-            rounds++;
-            return false;
-        }
-
-        if (all)
-            (LeastRefused, doubtful) = (leastRefusedAgain, doubtfulAgain);
-        openLines = null;
-        openWaiters = null;
-        forced = false;
-        if (again && IsWaitedFor && TurnsAt(now) > 0)
-            return false;
-        Opened = false;
-        return true;
-    }
-
-    /// <summary>So much was refused to somebody who waits now.</summary>
-    public void Refuse(long need)
-    {
-        need = Math.Max(1, need);
-        LeastRefused = Math.Min(LeastRefused, need);
-        leastRefusedAgain = Math.Min(leastRefusedAgain, need);
-    }
-
-    /// <summary>How many of those who wait may find room.</summary>
-    public int TurnsAt(long now)
-    {
-        if (Limit is not { } limit || forced)
-            return int.MaxValue;
-        if (limit.Unit == LimitUnit.CooldownMs)
-            return Balance.CooldownUntil > now ? 0 : int.MaxValue;
-        if (limit.Unit is LimitUnit.Models or LimitUnit.JobMs)
-            return int.MaxValue;
-        var room = RoomAt(now);
-        if (room <= 0)
-            return 0;
-        var sure = (int)Math.Min(int.MaxValue, room / Math.Max(1, LeastRefused));
-        return doubtful ? Math.Max(sure, 1 << Math.Min(rounds, 20)) : sure;
-    }
+    public bool IsWaitedFor => waiters is { IsEmpty: false };
 
     /// <summary>What counts as used now.</summary>
     public long UsedAt(long now)
     {
-        if (Limit is not { } limit || !limit.IsConsumed)
+        if (limit is null || !IsConsumed)
             return 0;
-        if (limit.Window.IsCalendar)
+        if (IsCalendar)
             return now >= Balance.WindowEnd ? 0 : Balance.Used;
-        if (limit.Window.Kind != WindowKind.Rolling)
+        if (Window != WindowKind.Rolling)
             return Balance.Used;
         var from = now - limit.Window.RollingMs;
         long used = 0;
@@ -221,22 +130,22 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     /// <summary>What is left; below zero when more was used than there was.</summary>
     public long RoomAt(long now)
     {
-        var left = (Int128)Limit!.Amount - UsedAt(now) - Balance.Reserved;
+        var left = (Int128)Amount - UsedAt(now) - Balance.Reserved;
         return left < long.MinValue ? long.MinValue : (long)left;
     }
 
     /// <summary>When what is used becomes less by itself; <see cref="long.MaxValue"/> when it does not.</summary>
     public long FreesAt(long now)
     {
-        if (Limit is not { } limit)
+        if (limit is null)
             return now;
-        if (limit.Unit == LimitUnit.CooldownMs)
+        if (Unit == LimitUnit.CooldownMs)
             return Balance.CooldownUntil > now ? Balance.CooldownUntil : long.MaxValue;
-        if (!limit.IsConsumed)
+        if (!IsConsumed)
             return long.MaxValue;
-        if (limit.Window.IsCalendar)
+        if (IsCalendar)
             return Balance.WindowEnd > now ? Balance.WindowEnd : long.MaxValue;
-        if (limit.Window.Kind != WindowKind.Rolling)
+        if (Window != WindowKind.Rolling)
             return long.MaxValue;
         var from = now - limit.Window.RollingMs;
         foreach (var step in Balance.Steps ?? [])

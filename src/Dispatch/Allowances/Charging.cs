@@ -47,24 +47,23 @@ internal sealed class Charging(State state, AllowanceTable table)
 
     private Refused? Refusal(BalanceEntry entry, ref Needs needs)
     {
-        var limit = entry.Limit!;
-        if (!limit.CountsFor(needs.Model, needs.Cost?.Repo))
+        if (!entry.CountsFor(needs.Model, needs.Cost?.Repo))
             return null;
-        switch (limit.Unit)
+        switch (entry.Unit)
         {
             case LimitUnit.JobMs:
-                return limit.Amount == 0 ? new Refused(entry, RefusalKind.NoRoom, 1) : null;
+                return entry.Amount == 0 ? new Refused(entry, RefusalKind.NoRoom, 1) : null;
             case LimitUnit.Models:
-                return needs.Model is { } model && !limit.Permits(model) ? new Refused(entry, RefusalKind.Model, 0) : null;
+                return needs.Model is { } model && !entry.Limit!.Permits(model) ? new Refused(entry, RefusalKind.Model, 0) : null;
             case LimitUnit.CooldownMs:
                 return entry.Balance.CooldownUntil > state.Now ? new Refused(entry, RefusalKind.Cooldown, 0) : null;
             case LimitUnit.Money when needs.IsUnpriced:
                 return new Refused(entry, RefusalKind.Price, 0);
             default:
-                var need = needs.Of(limit.Unit);
+                var need = needs.Of(entry.Unit);
                 // What is used up gives nothing, also not to what says that it needs nothing.
                 var room = entry.RoomAt(state.Now);
-                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), Math.Max(1, needs.LeastOf(limit.Unit, need)), needs.IsExperience) : null;
+                return need > room || room <= 0 ? new Refused(entry, RefusalKind.NoRoom, Math.Max(1, need), Math.Max(1, needs.LeastOf(entry.Unit, need)), needs.IsExperience) : null;
         }
     }
 
@@ -75,29 +74,27 @@ internal sealed class Charging(State state, AllowanceTable table)
             return (null, 0);
         var path = table.PathOf(agent);
         var needs = new Needs(Options, history, agent.Agent.Id, task.Cost, task.Needs);
-        var items = new List<KeyValuePair<string, long>>(path.Length);
-        var entries = new List<BalanceEntry>(path.Length);
+        var budget = table.BudgetOf(task.Cost);
+        var items = new Booking(table, path.Length + budget.Count);
         long longest = 0;
         foreach (var entry in path)
             Take(entry, ref needs);
-        foreach (var entry in table.BudgetOf(task.Cost))
+        foreach (var entry in budget)
             Take(entry, ref needs);
-        return (items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (table, [.. entries]) }, longest);
+        return (items.End(), longest);
 
         void Take(BalanceEntry entry, ref Needs needs)
         {
-            var limit = entry.Limit!;
-            if (!limit.CountsFor(needs.Model, needs.Cost?.Repo))
+            if (!entry.CountsFor(needs.Model, needs.Cost?.Repo))
                 return;
-            if (limit.Unit == LimitUnit.JobMs)
+            if (entry.Unit == LimitUnit.JobMs)
             {
-                longest = longest == 0 ? limit.Amount : Math.Min(longest, limit.Amount);
+                longest = longest == 0 ? entry.Amount : Math.Min(longest, entry.Amount);
             }
-            else if (limit.Unit != LimitUnit.Models)
+            else if (entry.Unit != LimitUnit.Models)
             {
                 table.BeginWindow(decision, entry);
-                items.Add(new(entry.Key, limit.Unit == LimitUnit.CooldownMs ? 0 : needs.Of(limit.Unit)));
-                entries.Add(entry);
+                items.Add(entry, entry.Unit == LimitUnit.CooldownMs ? 0 : needs.Of(entry.Unit));
             }
         }
     }
@@ -128,32 +125,30 @@ internal sealed class Charging(State state, AllowanceTable table)
         model ??= task.Cost?.Model ?? Options.DefaultModel;
         if (usage is not null && history.Add(task.Assignee!, task.Needs, used))
             table.Waiting.ExpectLess();
-        var items = new List<KeyValuePair<string, long>>(charge.Reserved.Count);
-        var entries = new List<BalanceEntry>(charge.Reserved.Count);
+        var items = new Booking(table, charge.Reserved.Count);
         for (var i = 0; i < charge.Reserved.Count; i++)
         {
             // Deleted since: there is nothing to book on, unless there is one of this id again.
             var (key, reserved) = charge.Reserved.Items[i];
-            if ((table.EntryAt(charge.Reserved, i) ?? table.FindCharged(key)) is not { Limit: { } limit } entry)
+            if ((table.EntryAt(charge.Reserved, i) ?? table.FindCharged(key)) is not { Limit: not null } entry)
                 continue;
-            var amount = limit.Unit switch
+            var amount = entry.Unit switch
             {
                 LimitUnit.Jobs => 1,
                 LimitUnit.ConcurrentJobs or LimitUnit.JobMs or LimitUnit.Models => 0,
-                LimitUnit.CooldownMs => isFailure ? limit.Amount : 0,
+                LimitUnit.CooldownMs => isFailure ? entry.Amount : 0,
                 _ when !reported => 0,
                 // An end without a word of what was used: what was expected stands for it.
                 _ when usage is null => reserved,
-                _ => Math.Max(0, UsedOf(limit.Unit, used, model, reserved) - (charge.Reported?[key] ?? 0)),
+                _ => Math.Max(0, UsedOf(entry.Unit, used, model, reserved) - (charge.Reported?[key] ?? 0)),
             };
             if (amount == 0)
                 continue;
             table.BeginWindow(decision, entry);
-            items.Add(new(key, amount));
-            entries.Add(entry);
+            items.Add(entry, amount);
         }
 
-        return items.Count == 0 ? null : new Amounts([.. items]) { Resolved = (table, [.. entries]) };
+        return items.End();
     }
 
     private long UsedOf(LimitUnit unit, Estimate used, string? model, long otherwise) => unit switch
@@ -180,21 +175,45 @@ internal sealed class Charging(State state, AllowanceTable table)
     /// <summary>What spending that is reported apart from a task's end is booked on.</summary>
     internal Amounts Book(Decision decision, BalanceEntry[] path, TaskCost? cost, Estimate used, string? model)
     {
-        var items = new List<KeyValuePair<string, long>>(path.Length);
+        var budget = table.BudgetOf(cost);
+        var items = new Booking(table, path.Length + budget.Count);
         model ??= cost?.Model ?? Options.DefaultModel;
-        foreach (var entry in path.Concat(table.BudgetOf(cost)))
+        foreach (var entry in path.Concat(budget))
         {
-            var limit = entry.Limit!;
-            if (!limit.IsConsumed || limit.Unit == LimitUnit.Jobs || !limit.CountsFor(model, cost?.Repo))
+            if (!entry.IsConsumed || entry.Unit == LimitUnit.Jobs || !entry.CountsFor(model, cost?.Repo))
                 continue;
-            if (UsedOf(limit.Unit, used, model, 0) is > 0 and var amount)
+            if (UsedOf(entry.Unit, used, model, 0) is > 0 and var amount)
             {
                 table.BeginWindow(decision, entry);
-                items.Add(new(entry.Key, amount));
+                items.Add(entry, amount);
             }
         }
 
-        return new Amounts([.. items]);
+        return items.End() ?? Amounts.None;
+    }
+}
+
+/// <summary>Amounts that are being put together.</summary>
+internal struct Booking(AllowanceTable table, int most)
+{
+    private KeyValuePair<string, long>[] items = new KeyValuePair<string, long>[most];
+    private BalanceEntry[] entries = new BalanceEntry[most];
+    private int count;
+
+    public void Add(BalanceEntry entry, long amount)
+    {
+        items[count] = new(entry.Key, amount);
+        entries[count++] = entry;
+    }
+
+    /// <summary>Null when there are none.</summary>
+    public Amounts? End()
+    {
+        if (count == 0)
+            return null;
+        Array.Resize(ref items, count);
+        Array.Resize(ref entries, count);
+        return new Amounts(items) { Resolved = (table, entries) };
     }
 }
 

@@ -131,7 +131,7 @@ internal sealed class StateConsistency
             if (line.Listed)
                 continue;
             var head = line.Peek(state.Options.AgingMs);
-            Demand(line.ParkedOn is null || (head is not null && line.Column is null && line.ParkedOn.Parked.Contains(line)), $"line {line.Id} is parked and not where it is parked");
+            Demand(line.ParkedOn is null || (head is not null && line.Column is null && line.ParkedOn.Waiters.Parked.Contains(line)), $"line {line.Id} is parked and not where it is parked");
             Demand((head is null || line.ParkedOn is not null) == (line.Column is null), $"line {line.Id} with {line.Count} tasks {(line.Column is null ? "is not" : "is")} in the backlog");
             if (head is not null && line.Column is { } column)
             {

@@ -370,9 +370,10 @@ public sealed class Matcher
         for (var i = opened.Count - 1; i >= 0; i--)
         {
             var balance = opened[i];
-            balance.BeginOpening();
-            var turns = balance.TurnsAt(state.Now);
-            while (turns > 0 && balance.TakeLine() is { } line)
+            var waiters = balance.Waiters;
+            waiters.BeginOpening();
+            var turns = waiters.TurnsAt(state.Now);
+            while (turns > 0 && waiters.TakeLine() is { } line)
             {
                 turns--;
                 any = true;
@@ -380,7 +381,7 @@ public sealed class Matcher
                 Touch(line);
             }
 
-            while (turns > 0 && balance.TakeWaiter() is { } agent)
+            while (turns > 0 && waiters.TakeAgent() is { } agent)
             {
                 turns--;
                 any = true;
@@ -395,7 +396,7 @@ public sealed class Matcher
                 }
             }
 
-            if (balance.EndOpening(state.Now))
+            if (waiters.EndOpening(state.Now))
                 opened.RemoveAt(i);
         }
 
@@ -404,7 +405,7 @@ public sealed class Matcher
 
     private static void Unpark(WaitingLine line)
     {
-        line.ParkedOn?.Parked.Remove(line);
+        line.ParkedOn?.Waiters.Parked.Remove(line);
         line.ParkedOn = null;
     }
 

@@ -52,7 +52,7 @@ public sealed record StateOptions
     internal int DueLimit { get; init; } = 2_000;
 
     /// <summary>A balance is written at the latest when its row is so many events behind: what a start reads of the log, at most.</summary>
-    internal long BalanceLagEvents { get; init; } = 1 << 18;
+    internal long BalanceLagEvents { get; init; } = 1 << 19;
 
     /// <summary>Or with the next batch after so many milliseconds.</summary>
     internal long BalanceLagMs { get; init; } = 60_000;
