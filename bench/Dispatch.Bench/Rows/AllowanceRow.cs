@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Dispatch.Allowances;
 using Dispatch.Bench.Reporting;
 using Dispatch.Bench.Targets;
 using Dispatch.Sequencing;
