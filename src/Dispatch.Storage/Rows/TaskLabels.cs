@@ -1,7 +1,7 @@
 using System.Text.Json;
 using Dispatch.Events;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>The labels of a task as the words they are looked up by: <c>key=value</c>.</summary>
 internal static class TaskLabels

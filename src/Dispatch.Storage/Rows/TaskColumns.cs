@@ -1,8 +1,7 @@
 using System.Text.Json;
-using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>The columns of <c>tasks</c>, in the order of the table.</summary>
 internal enum TaskColumn
@@ -55,7 +54,10 @@ internal enum TaskColumn
 /// </summary>
 internal sealed class TaskColumns
 {
-    private static readonly TaskColumn[] All = Enum.GetValues<TaskColumn>();
+    internal static readonly TaskColumn[] All = Enum.GetValues<TaskColumn>();
+
+    /// <summary>Those that change while a task lives.</summary>
+    internal static readonly TaskColumn[] OfState = [.. All.Where(column => column is TaskColumn.Status or >= TaskColumn.Priority)];
 
     /// <summary>Every column, in order.</summary>
     internal static readonly string List = string.Join(", ", All.Select(Name));
@@ -64,18 +66,12 @@ internal sealed class TaskColumns
     internal static readonly string StateList = string.Join(
         ", ", All.Select(column => column is TaskColumn.Title or TaskColumn.Scope or TaskColumn.Submitter ? "NULL" : Name(column)));
 
-    internal static readonly string Insert =
-        $"INSERT INTO tasks ({List}) VALUES ({string.Join(", ", All.Select(Parameter))})";
-
-    internal static readonly string UpdateState =
-        $"UPDATE tasks SET {string.Join(", ", All.Where(column => column is TaskColumn.Status or >= TaskColumn.Priority).Select(column => $"{Name(column)} = {Parameter(column)}"))} WHERE number = {Parameter(TaskColumn.Number)}";
-
     private readonly JsonText json = new();
     private readonly RowTexts texts = new();
     private readonly (string[]? List, byte[] Text)[] lists = new (string[]?, byte[])[2];
 
     /// <summary>Binds what never changes, apart from what the spec says.</summary>
-    internal void BindIdentity(SqliteStatement row, WorkTask task)
+    internal void BindIdentity(IRowParameters row, WorkTask task)
     {
         row.Bind(At(TaskColumn.Id), task.Id.Value);
         row.Bind(At(TaskColumn.Requester), task.Requester);
@@ -99,7 +95,7 @@ internal sealed class TaskColumns
         }
     }
 
-    internal void BindState(SqliteStatement row, WorkTask task)
+    internal void BindState(IRowParameters row, WorkTask task)
     {
         row.Bind(At(TaskColumn.Number), task.Number);
         row.BindText(At(TaskColumn.Status), Words.State.Word((int)task.Status));
@@ -145,7 +141,7 @@ internal sealed class TaskColumns
     }
 
     /// <summary>The task of the current row of a query for <see cref="List"/> or <see cref="StateList"/>.</summary>
-    internal WorkTask Read(SqliteStatement row)
+    internal WorkTask Read(IStoredRow row)
     {
         var status = Words.State.Parse(row.Utf8((int)TaskColumn.Status));
         return new WorkTask
@@ -187,20 +183,18 @@ internal sealed class TaskColumns
         };
     }
 
-    /// <summary>The number of a column's parameter, written <c>?3</c>.</summary>
-    internal static string Parameter(TaskColumn column) => $"?{At(column)}";
-
+    /// <summary>The number of a column's parameter.</summary>
     internal static int At(TaskColumn column) => (int)column + 1;
 
-    private static string Name(TaskColumn column) => JsonNamingPolicy.SnakeCaseLower.ConvertName(column.ToString());
+    internal static string Name(TaskColumn column) => JsonNamingPolicy.SnakeCaseLower.ConvertName(column.ToString());
 
-    private static void BindTime(SqliteStatement row, TaskColumn column, long time)
+    private static void BindTime(IRowParameters row, TaskColumn column, long time)
     {
         if (time != 0)
             row.Bind(At(column), time);
     }
 
-    private void BindList(SqliteStatement row, TaskColumn column, string[] list)
+    private void BindList(IRowParameters row, TaskColumn column, string[] list)
     {
         if (list.Length == 0)
             return;
@@ -216,13 +210,13 @@ internal sealed class TaskColumns
         row.BindText(At(column), latest.Text);
     }
 
-    private string? ReadText(SqliteStatement row, TaskColumn column)
+    private string? ReadText(IStoredRow row, TaskColumn column)
     {
         var text = row.Utf8((int)column);
         return text.IsEmpty && row.IsNull((int)column) ? null : texts.Get(text);
     }
 
-    private static TaskId ReadId(SqliteStatement row, TaskColumn column)
+    private static TaskId ReadId(IStoredRow row, TaskColumn column)
     {
         var text = row.Utf8((int)column);
         if (text.IsEmpty)

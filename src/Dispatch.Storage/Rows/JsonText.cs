@@ -2,7 +2,7 @@ using System.Buffers;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>One reusable buffer for writing a JSON value and binding it right away. Used by one thread at a time.</summary>
 internal sealed class JsonText

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>The words an enumeration is stored as: the same lower-case words as on the wire.</summary>
 internal sealed class EnumText<T>

@@ -1,9 +1,8 @@
 using System.Text.Json;
 using Dispatch.Events;
-using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Webhooks;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>A webhook to and from its row in <c>webhooks</c>.</summary>
 internal static class WebhookRows
@@ -11,9 +10,7 @@ internal static class WebhookRows
     internal const string Columns =
         "id, url, description, types, sources, subjects, sessions, secret, previous_secret, previous_until, status, status_at, disabled_reason, created_at, starts_after, last_sequence";
 
-    internal const string Write = $"INSERT OR REPLACE INTO webhooks ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
-    internal static void Bind(SqliteStatement row, WebhookEndpoint webhook, JsonText json)
+    internal static void Bind(IRowParameters row, WebhookEndpoint webhook, JsonText json)
     {
         row.Bind(1, webhook.Id);
         row.Bind(2, webhook.Url);
@@ -33,7 +30,7 @@ internal static class WebhookRows
         row.Bind(16, webhook.LastSequence);
     }
 
-    internal static WebhookEndpoint Read(SqliteStatement row) => new(
+    internal static WebhookEndpoint Read(IStoredRow row) => new(
         row.Text(0), row.Text(1), row.NullableText(2),
         new EventFilter
         {
@@ -44,7 +41,7 @@ internal static class WebhookRows
         },
         row.Text(7), row.NullableText(8), row.NullableInt64(9), Words.WebhookStatus.Parse(row.Utf8(10)), row.Int64(11), row.NullableText(12), row.Int64(13), row.Int64(14), row.Int64(15));
 
-    private static void BindList(SqliteStatement row, int index, IReadOnlyList<string> values, JsonText json)
+    private static void BindList(IRowParameters row, int index, IReadOnlyList<string> values, JsonText json)
     {
         JsonSerializer.Serialize(json.Start(), values.ToArray(), RowJson.Default.StringArray);
         row.BindText(index, json.End());
@@ -56,11 +53,7 @@ internal static class DeliveryRows
 {
     internal const string Columns = "webhook, sequence, attempt, at, duration_ms, status, error, response_excerpt";
 
-    // A webhook that was deleted meanwhile takes no more history.
-    internal const string Insert =
-        $"INSERT INTO webhook_deliveries ({Columns}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = ?1)";
-
-    internal static void Bind(SqliteStatement row, WebhookDelivery delivery)
+    internal static void Bind(IRowParameters row, WebhookDelivery delivery)
     {
         row.Bind(1, delivery.Webhook);
         row.Bind(2, delivery.Sequence);
@@ -72,6 +65,6 @@ internal static class DeliveryRows
         row.Bind(8, delivery.Excerpt);
     }
 
-    internal static WebhookDelivery Read(SqliteStatement row) => new(
+    internal static WebhookDelivery Read(IStoredRow row) => new(
         row.Text(0), row.Int64(1), row.Int32(2), row.Int64(3), row.Int64(4), (int?)row.NullableInt64(5), row.NullableText(6), row.NullableText(7));
 }

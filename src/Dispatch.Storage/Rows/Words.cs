@@ -4,7 +4,7 @@ using Dispatch.Questions;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>The enumerations that are columns.</summary>
 internal static class Words

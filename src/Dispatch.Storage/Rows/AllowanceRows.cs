@@ -1,8 +1,7 @@
 using System.Text.Json;
 using Dispatch.Allowances;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>Limits, their balances and usage reports to and from their rows.</summary>
 internal static class AllowanceRows
@@ -10,19 +9,11 @@ internal static class AllowanceRows
     internal const string LimitColumns =
         "id, level, target, unit, amount, time_window, model, repo, soft_percent, on_exceed, allow, deny, version, created_at, updated_at, last_sequence";
 
-    internal const string WriteLimit = $"INSERT OR REPLACE INTO limits ({LimitColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
     internal const string BalanceColumns = "key, limit_id, target, used, reserved, window_start, window_end, steps, cooldown_until, warned, exceeded";
-
-    internal const string WriteBalance = $"INSERT OR REPLACE INTO balances ({BalanceColumns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
     internal const string UsageColumns = "reporter, id, hash, sequence";
 
-    // An id whose event is no longer kept may be used again, also before its row is deleted.
-    internal const string InsertUsage =
-        $"INSERT INTO usage_reports ({UsageColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (reporter, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5";
-
-    internal static void Bind(SqliteStatement row, Limit limit, JsonText json)
+    internal static void Bind(IRowParameters row, Limit limit, JsonText json)
     {
         row.Bind(1, limit.Id);
         row.BindText(2, Words.Level.Word((int)limit.Level));
@@ -43,7 +34,7 @@ internal static class AllowanceRows
         row.Bind(16, limit.LastSequence);
     }
 
-    internal static Limit ReadLimit(SqliteStatement row) => new()
+    internal static Limit ReadLimit(IStoredRow row) => new()
     {
         Id = row.Text(0),
         Level = Words.Level.Parse(row.Utf8(1)),
@@ -63,7 +54,7 @@ internal static class AllowanceRows
         LastSequence = row.Int64(15),
     };
 
-    internal static void Bind(SqliteStatement row, LimitBalance balance, JsonText json)
+    internal static void Bind(IRowParameters row, LimitBalance balance, JsonText json)
     {
         row.Bind(1, balance.Key);
         row.Bind(2, balance.Limit);
@@ -83,7 +74,7 @@ internal static class AllowanceRows
         row.Bind(11, balance.Exceeded);
     }
 
-    internal static LimitBalance ReadBalance(SqliteStatement row) => new()
+    internal static LimitBalance ReadBalance(IStoredRow row) => new()
     {
         Key = row.Text(0),
         Limit = row.Text(1),
@@ -98,7 +89,7 @@ internal static class AllowanceRows
         Exceeded = row.Boolean(10),
     };
 
-    internal static void Bind(SqliteStatement row, UsageRow usage)
+    internal static void Bind(IRowParameters row, UsageRow usage)
     {
         row.Bind(1, usage.Reporter);
         row.Bind(2, usage.Id);
@@ -106,9 +97,9 @@ internal static class AllowanceRows
         row.Bind(4, usage.Sequence);
     }
 
-    internal static UsageRow ReadUsage(SqliteStatement row) => new(row.Text(0), row.Text(1), row.Text(2), row.Int64(3));
+    internal static UsageRow ReadUsage(IStoredRow row) => new(row.Text(0), row.Text(1), row.Text(2), row.Int64(3));
 
-    private static void BindList(SqliteStatement row, int at, string[] list, JsonText json)
+    private static void BindList(IRowParameters row, int at, string[] list, JsonText json)
     {
         if (list.Length == 0)
             return;

@@ -1,8 +1,7 @@
 using System.Text.Json;
 using Dispatch.Agents;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>An agent to and from its row in <c>agents</c>.</summary>
 internal static class AgentRows
@@ -10,9 +9,7 @@ internal static class AgentRows
     internal const string Columns =
         "id, capabilities, owner, labels, max_concurrent, status, drained, wake_url, registered_at, status_at, last_sequence";
 
-    internal const string Write = $"INSERT OR REPLACE INTO agents ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
-    internal static void Bind(SqliteStatement row, Agent agent, JsonText json)
+    internal static void Bind(IRowParameters row, Agent agent, JsonText json)
     {
         row.Bind(1, agent.Id);
         JsonSerializer.Serialize(json.Start(), agent.Capabilities, RowJson.Default.StringArray);
@@ -28,7 +25,7 @@ internal static class AgentRows
         row.Bind(11, agent.LastSequence);
     }
 
-    internal static Agent Read(SqliteStatement row) => new()
+    internal static Agent Read(IStoredRow row) => new()
     {
         Id = row.Text(0),
         Capabilities = RowTexts.Strings(row.Utf8(1)),

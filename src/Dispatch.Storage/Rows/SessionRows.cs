@@ -1,16 +1,13 @@
 using Dispatch.Sessions;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>An open session to and from its row in <c>sessions</c>.</summary>
 internal static class SessionRows
 {
     internal const string Columns = "id, hash, name, created_at, expires_at, last_sequence";
 
-    internal const string Write = $"INSERT OR REPLACE INTO sessions ({Columns}) VALUES (?, ?, ?, ?, ?, ?)";
-
-    internal static void Bind(SqliteStatement row, Session session)
+    internal static void Bind(IRowParameters row, Session session)
     {
         row.Bind(1, session.Id);
         row.Bind(2, session.Hash);
@@ -20,6 +17,6 @@ internal static class SessionRows
         row.Bind(6, session.LastSequence);
     }
 
-    internal static Session Read(SqliteStatement row) => new(
+    internal static Session Read(IStoredRow row) => new(
         row.Text(0), row.NullableText(2), row.Text(1), row.Int64(3), row.Int64(4), row.Int64(5));
 }

@@ -1,22 +1,16 @@
 using System.Text.Json;
 using Dispatch.Publishing;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>A publisher to and from its row in <c>publishers</c>, and what it published in <c>published</c>.</summary>
 internal static class PublisherRows
 {
     internal const string Columns = "id, types, session, registered_at, last_sequence";
 
-    internal const string Write = $"INSERT OR REPLACE INTO publishers ({Columns}) VALUES (?, ?, ?, ?, ?)";
-
     internal const string PublishedColumns = "publisher, id, hash, sequence";
 
-    internal const string InsertPublished =
-        $"INSERT INTO published ({PublishedColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (publisher, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5";
-
-    internal static void Bind(SqliteStatement row, Publisher publisher, JsonText json)
+    internal static void Bind(IRowParameters row, Publisher publisher, JsonText json)
     {
         row.Bind(1, publisher.Id);
         JsonSerializer.Serialize(json.Start(), publisher.Types, RowJson.Default.StringArray);
@@ -26,7 +20,7 @@ internal static class PublisherRows
         row.Bind(5, publisher.LastSequence);
     }
 
-    internal static void Bind(SqliteStatement row, PublishedRow published)
+    internal static void Bind(IRowParameters row, PublishedRow published)
     {
         row.Bind(1, published.Publisher);
         row.Bind(2, published.Id);
@@ -34,7 +28,7 @@ internal static class PublisherRows
         row.Bind(4, published.Sequence);
     }
 
-    internal static Publisher Read(SqliteStatement row) => new(row.Text(0), RowTexts.Strings(row.Utf8(1)), row.NullableText(2), row.Int64(3), row.Int64(4));
+    internal static Publisher Read(IStoredRow row) => new(row.Text(0), RowTexts.Strings(row.Utf8(1)), row.NullableText(2), row.Int64(3), row.Int64(4));
 
-    internal static PublishedRow ReadPublished(SqliteStatement row) => new(row.Text(0), row.Text(1), row.Text(2), row.Int64(3));
+    internal static PublishedRow ReadPublished(IStoredRow row) => new(row.Text(0), row.Text(1), row.Text(2), row.Int64(3));
 }

@@ -1,9 +1,8 @@
 using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Questions;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>A question to and from its row in <c>questions</c>, a responder to and from its own in <c>responders</c>.</summary>
 internal static class QuestionRows
@@ -14,19 +13,11 @@ internal static class QuestionRows
     /// <summary>With the proposal behind the columns of <see cref="Read"/>.</summary>
     internal const string Full = Columns + ", proposal";
 
-    internal const string Insert = $"INSERT INTO questions ({Full}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
-
-    internal const string Update = """
-        UPDATE questions SET status = ?3, answers = ?10, outcome = ?13, reason = ?14, replacement = ?15, closed_at = ?16, last_sequence = ?17 WHERE number = ?1
-        """;
-
     internal const string ResponderColumns = "id, types, registered_at, last_sequence";
-
-    internal const string WriteResponder = $"INSERT OR REPLACE INTO responders ({ResponderColumns}) VALUES (?, ?, ?, ?)";
 
     private const int Proposal = 17;
 
-    internal static void BindNew(SqliteStatement row, QuestionRow written, JsonText json)
+    internal static void BindNew(IRowParameters row, QuestionRow written, JsonText json)
     {
         var question = written.Question;
         BindChange(row, written, json);
@@ -47,7 +38,7 @@ internal static class QuestionRows
         row.Bind(Proposal + 1, written.Proposal);
     }
 
-    internal static void BindChange(SqliteStatement row, QuestionRow written, JsonText json)
+    internal static void BindChange(IRowParameters row, QuestionRow written, JsonText json)
     {
         var question = written.Question;
         row.Bind(1, question.Number);
@@ -66,7 +57,7 @@ internal static class QuestionRows
         row.Bind(17, question.LastSequence);
     }
 
-    internal static Question Read(SqliteStatement row) => new()
+    internal static Question Read(IStoredRow row) => new()
     {
         Number = row.Int64(0),
         Id = row.Text(1),
@@ -87,9 +78,9 @@ internal static class QuestionRows
         LastSequence = row.Int64(16),
     };
 
-    internal static StoredQuestion ReadFull(SqliteStatement row) => new(Read(row), row.NullableJson(Proposal) ?? JsonBytes.EmptyObject);
+    internal static StoredQuestion ReadFull(IStoredRow row) => new(Read(row), row.NullableJson(Proposal) ?? JsonBytes.EmptyObject);
 
-    internal static void Bind(SqliteStatement row, Responder responder, JsonText json)
+    internal static void Bind(IRowParameters row, Responder responder, JsonText json)
     {
         row.Bind(1, responder.Id);
         JsonSerializer.Serialize(json.Start(), responder.Types, RowJson.Default.StringArray);
@@ -98,5 +89,5 @@ internal static class QuestionRows
         row.Bind(4, responder.LastSequence);
     }
 
-    internal static Responder ReadResponder(SqliteStatement row) => new(row.Text(0), RowTexts.Strings(row.Utf8(1)), row.Int64(2), row.Int64(3));
+    internal static Responder ReadResponder(IStoredRow row) => new(row.Text(0), RowTexts.Strings(row.Utf8(1)), row.Int64(2), row.Int64(3));
 }

@@ -4,7 +4,7 @@ using Dispatch.Matching;
 using Dispatch.Questions;
 using Dispatch.Tasks;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>How the values that are kept as JSON in a column are written and read.</summary>
 [JsonSourceGenerationOptions(

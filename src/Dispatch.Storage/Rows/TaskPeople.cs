@@ -1,18 +1,16 @@
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>
 /// Keeps <c>task_people</c>: in which blocks of task numbers somebody has a task. It may name a block too many (after a task moved on
 /// or was pruned), never one too few. Used by one thread, inside a transaction.
 /// </summary>
-internal sealed class TaskPeople(SqliteConnection connection)
+/// <param name="insert">Writes a row, if it is not there.</param>
+internal sealed class TaskPeople(Action<string, long> insert)
 {
     internal const int BlockSize = 1024;
 
     private const int Remembered = 10_000;
-
-    private readonly SqliteStatement insert = connection.Prepare("INSERT OR IGNORE INTO task_people (person, block) VALUES (?, ?)");
 
     // What is surely written, so that hardly any task costs a statement.
     private readonly HashSet<(string Person, long Block)> written = [];
@@ -30,9 +28,7 @@ internal sealed class TaskPeople(SqliteConnection connection)
         if (!written.Add((person, block)))
             return;
 
-        insert.Bind(1, person);
-        insert.Bind(2, block);
-        insert.Execute();
+        insert(person, block);
         if (written.Count >= Remembered)
             written.Clear();
     }

@@ -1,16 +1,13 @@
 using Dispatch.Agents;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>A token to and from its row in <c>tokens</c>.</summary>
 internal static class TokenRows
 {
     internal const string Columns = "id, hash, agent_id, name, created_at, expires_at, revoked_at, last_sequence";
 
-    internal const string Write = $"INSERT OR REPLACE INTO tokens ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-
-    internal static void Bind(SqliteStatement row, AgentToken token)
+    internal static void Bind(IRowParameters row, AgentToken token)
     {
         row.Bind(1, token.Id);
         row.Bind(2, token.Hash);
@@ -22,6 +19,6 @@ internal static class TokenRows
         row.Bind(8, token.LastSequence);
     }
 
-    internal static AgentToken Read(SqliteStatement row) => new(
+    internal static AgentToken Read(IStoredRow row) => new(
         row.Text(0), row.Text(1), row.Text(2), row.NullableText(3), row.Int64(4), row.NullableInt64(5), row.NullableInt64(6), row.Int64(7));
 }

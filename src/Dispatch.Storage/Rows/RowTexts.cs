@@ -3,7 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Dispatch.Matching;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>
 /// Gives equal texts of many rows one string, and equal requirements one instance: a million waiting tasks name a few hundred

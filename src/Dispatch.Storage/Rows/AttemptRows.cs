@@ -1,9 +1,8 @@
 using System.Text.Json;
 using Dispatch.Allowances;
-using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>An ended attempt to and from its row in <c>attempts</c>.</summary>
 internal static class AttemptRows
@@ -13,10 +12,8 @@ internal static class AttemptRows
     /// <summary>How many <see cref="Columns"/> there are.</summary>
     internal const int Count = 13;
 
-    internal const string Insert = $"INSERT INTO attempts ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
     /// <param name="withResult">False when the event of the completion has the result.</param>
-    internal static void Bind(SqliteStatement row, EndedAttempt attempt, bool withResult)
+    internal static void Bind(IRowParameters row, EndedAttempt attempt, bool withResult)
     {
         row.Bind(1, attempt.TaskNumber);
         row.Bind(2, (long)attempt.Attempt);
@@ -36,16 +33,16 @@ internal static class AttemptRows
     }
 
     /// <summary>The attempt of the current row, without a result that only the event has.</summary>
-    internal static EndedAttempt Read(SqliteStatement row) => new(
+    internal static EndedAttempt Read(IStoredRow row) => new(
         row.Int64(0), row.Int32(1), row.Text(2), Words.Outcome.Parse(row.Utf8(3)), row.Int64(4), row.Int64(5), row.Int64(6), row.NullableText(7),
         row.NullableJson(8), row.NullableJson(9), row.NullableText(10), ReadAmounts(row, 11), ReadAmounts(row, 12));
 
-    private static void BindAmounts(SqliteStatement row, int at, Amounts? amounts)
+    private static void BindAmounts(IRowParameters row, int at, Amounts? amounts)
     {
         if (amounts is not null)
             row.BindText(at, JsonSerializer.SerializeToUtf8Bytes(amounts, RowJson.Default.Amounts));
     }
 
-    private static Amounts? ReadAmounts(SqliteStatement row, int at) =>
+    private static Amounts? ReadAmounts(IStoredRow row, int at) =>
         row.Utf8(at) is { Length: > 0 } amounts ? JsonSerializer.Deserialize(amounts, RowJson.Default.Amounts) : null;
 }

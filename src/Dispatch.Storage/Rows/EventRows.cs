@@ -1,20 +1,17 @@
 using Dispatch.Events;
 using Dispatch.Sequencing;
-using Dispatch.Storage.Sqlite.Native;
 
-namespace Dispatch.Storage.Sqlite;
+namespace Dispatch.Storage.Rows;
 
 /// <summary>An event to and from its row in <c>events</c>. Used by one thread at a time.</summary>
 internal sealed class EventRows
 {
     internal const string Columns = "sequence, timestamp, type, source, subject, session, actor, caused_by, previous, data, hash";
 
-    internal const string Insert = $"INSERT INTO events ({Columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
     private readonly RowTexts texts = new();
 
     /// <param name="data">The event's data as JSON.</param>
-    internal static void Bind(SqliteStatement row, DispatchEvent happened, ReadOnlySpan<byte> data, ReadOnlySpan<byte> hash)
+    internal static void Bind(IRowParameters row, DispatchEvent happened, ReadOnlySpan<byte> data, ReadOnlySpan<byte> hash)
     {
         var kind = happened.Data.Kind;
         row.Bind(1, happened.Sequence);
@@ -36,12 +33,12 @@ internal sealed class EventRows
     }
 
     /// <summary>The event of the current row of a query for <see cref="Columns"/>.</summary>
-    internal DispatchEvent Read(SqliteStatement row) => new(
+    internal DispatchEvent Read(IStoredRow row) => new(
         row.Int64(0), row.Int64(1), row.Text(4), row.IsNull(5) ? null : texts.Get(row.Utf8(5)), texts.Get(row.Utf8(6)), row.Int64(7), row.Int64(8),
         State.KindOf(texts.Get(row.Utf8(2))).Read(row.Utf8(9)));
 
     /// <summary>The current row as it stands there.</summary>
-    internal LogEntry ReadEntry(SqliteStatement row) => new(
+    internal LogEntry ReadEntry(IStoredRow row) => new(
         row.Int64(0), row.Int64(1), texts.Get(row.Utf8(2)), texts.Get(row.Utf8(3)), row.Text(4), row.IsNull(5) ? null : texts.Get(row.Utf8(5)),
         texts.Get(row.Utf8(6)), row.Int64(7), row.Int64(8), new JsonBytes(row.Utf8(9).ToArray()), row.Blob(10).ToArray());
 }
