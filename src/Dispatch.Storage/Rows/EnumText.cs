@@ -16,6 +16,9 @@ internal sealed class EnumText<T>
     /// <summary>The word for a value. The values are 0, 1, 2 ... so that the value is the index.</summary>
     internal ReadOnlySpan<byte> Word(int value) => words[value];
 
+    /// <summary>The word as text.</summary>
+    internal string Name(int value) => Encoding.UTF8.GetString(words[value]);
+
     internal T Parse(ReadOnlySpan<byte> word)
     {
         for (var n = 0; n < words.Length; n++)

@@ -13,6 +13,9 @@ internal static class QuestionRows
     /// <summary>With the proposal behind the columns of <see cref="Read"/>.</summary>
     internal const string Full = Columns + ", proposal";
 
+    /// <summary>The columns of <see cref="BindChange"/>, but the number.</summary>
+    internal static readonly string[] Changing = ["status", "answers", "outcome", "reason", "replacement", "closed_at", "last_sequence"];
+
     internal const string ResponderColumns = "id, types, registered_at, last_sequence";
 
     private const int Proposal = 17;

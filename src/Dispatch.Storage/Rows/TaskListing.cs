@@ -114,7 +114,7 @@ internal sealed class TaskListing(TaskQuery query, ListingForms forms)
         foreach (var label in query.Labels.Skip(1))
             Where("EXISTS (SELECT 1 FROM task_labels o WHERE o.label = @ AND o.number = t.number)", (row, index) => row.Bind(index, label));
         if (query.Statuses.Count > 0)
-            Where($"t.status IN ({string.Join(", ", query.Statuses.Select(state => $"'{Encoding.UTF8.GetString(Words.State.Word((int)state))}'"))})");
+            Where($"t.status IN ({string.Join(", ", query.Statuses.Select(state => $"'{Words.State.Name((int)state)}'"))})");
         if (query.Owner is { } owner)
             Where("t.owner = @", (row, index) => row.Bind(index, owner));
         if (query.Requester is { } requester)
