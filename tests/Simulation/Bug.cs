@@ -56,6 +56,9 @@ internal enum Bug
     /// <summary>What was spent of some limit is booked twice.</summary>
     SpendingBookedTwice,
 
+    /// <summary>That balances are still to be written is not said: what happened since is not looked for in the log.</summary>
+    BalancesForgotten,
+
     /// <summary>Some attempt reserves more than a limit has.</summary>
     OverspendAllowed,
 

@@ -28,8 +28,10 @@ internal sealed class PlantedBug(Universe universe, Random random)
             case Bug.AssignedTwice when Now(batch.Events[^1].Data is TaskAssigned):
                 var last = batch.Events[^1];
                 return Copy(batch, disk, events: [.. batch.Events, last with { Sequence = last.Sequence + 1, Previous = last.Sequence }]);
-            case Bug.ReservationKept when Less(batch, disk) is { } less && Now(true):
-                return Copy(batch, disk, balances: [.. batch.Balances.Select(balance => balance == less ? less with { Reserved = disk.Balances[less.Key].Reserved } : balance)]);
+            case Bug.ReservationKept when Now(batch.Tasks.Any(row => Kept(row, disk) is not null)):
+                return Copy(batch, disk, tasks: [.. batch.Tasks.Select(row => Kept(row, disk) is { } kept ? row with { Task = row.Task with { Charge = kept } } : row)]);
+            case Bug.BalancesForgotten when Now(batch.BalancesWritten is not null, again: true):
+                return Copy(batch, disk, forgetBalances: true);
             case Bug.SpendingBookedTwice when More(batch, disk) is { } more && Now(true):
                 return Copy(batch, disk, balances: [.. batch.Balances.Select(balance => balance == more ? more with { Used = more.Used + more.Used - Used(disk, more) } : balance)]);
             case Bug.OverspendAllowed when Now(batch.Events.Any(Reserves)):
@@ -46,12 +48,12 @@ internal sealed class PlantedBug(Universe universe, Random random)
         return done = true;
     }
 
-    private static LimitBalance? Less(Batch batch, SimDisk disk) =>
-        batch.Balances.FirstOrDefault(balance => disk.Balances.TryGetValue(balance.Key, out var before) && balance.Reserved < before.Reserved);
+    private static TaskCharge? Kept(TaskRow row, SimDisk disk) =>
+        row.Task is { Charge: null, Status: TaskState.Pending } && disk.Tasks.TryGetValue(row.Task.Number, out var before) ? before.Task.Charge : null;
 
     private static LimitBalance? More(Batch batch, SimDisk disk) => batch.Balances.FirstOrDefault(balance => balance.Used > Used(disk, balance));
 
-    private static long Used(SimDisk disk, LimitBalance balance) => disk.Balances.GetValueOrDefault(balance.Key)?.Used ?? 0;
+    private static long Used(SimDisk disk, LimitBalance balance) => disk.Balances.GetValueOrDefault(balance.Key).Balance?.Used ?? 0;
 
     private static bool Reserves(DispatchEvent happened) => happened.Data is TaskAssigned { Reserved: { } reserved } && !reserved.Items.IsEmpty;
 
@@ -61,7 +63,7 @@ internal sealed class PlantedBug(Universe universe, Random random)
 
     private static Batch Copy(
         Batch batch, SimDisk disk, IReadOnlyList<DispatchEvent>? events = null, IReadOnlyList<TaskRow>? tasks = null, IReadOnlyList<long>? totals = null,
-        IReadOnlyList<LimitBalance>? balances = null) => new()
+        IReadOnlyList<LimitBalance>? balances = null, bool forgetBalances = false) => new()
         {
             Events = events ?? batch.Events,
             Texts = events is null ? batch.Texts : EventTexts.Of(events, new HashChain(disk.Hash)),
@@ -85,6 +87,7 @@ internal sealed class PlantedBug(Universe universe, Random random)
             RemovedLimits = batch.RemovedLimits,
             Balances = balances ?? batch.Balances,
             RemovedBalances = batch.RemovedBalances,
+            BalancesWritten = forgetBalances ? null : batch.BalancesWritten,
             Usage = batch.Usage,
             PrunedTasks = batch.PrunedTasks,
             Horizon = batch.Horizon,

@@ -142,6 +142,8 @@ internal sealed class Weather
                 SpecBudget = tiny ? 600 : 64 << 20,
                 SpecLimit = tiny ? 140 : 2_048,
                 RecentKept = random.Pick([3, 20, 20_000]),
+                BalanceLagEvents = random.Pick([0, 5, 60, 1 << 18]),
+                BalanceLagMs = random.Pick([2_000, 60_000, 86_400_000]),
                 DueLimit = random.Chance(0.2) ? 1 : 2_000,
                 MatchLimit = random.Chance(0.2) ? 1 : 5_000,
                 TickMs = random.Pick([200L, 5_000]),
@@ -160,7 +162,7 @@ internal sealed class Weather
             SettingsChange = random.Chance(0.4),
             LogIsTrimmed = bug is Bug.BaseForgetsTask or Bug.TrimmedTooFar || Often(),
             TasksAreAlike = random.Chance(0.25),
-            WorkIsLimited = bug is Bug.ReservationKept or Bug.SpendingBookedTwice or Bug.OverspendAllowed or Bug.UsageReportsForgotten || Often(),
+            WorkIsLimited = bug is Bug.ReservationKept or Bug.BalancesForgotten or Bug.SpendingBookedTwice or Bug.OverspendAllowed or Bug.UsageReportsForgotten || Often(),
         };
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Dispatch.Allowances;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -51,6 +52,9 @@ internal sealed class BatchCommands
 
     // As they are in the table; null when they may not be.
     private long[]? writtenTotals;
+
+    // Whether meta has a mark of the balances; false: surely not.
+    private bool isMarked = true;
 
     internal BatchCommands(ColumnTypes types, LiveBlocks live)
     {
@@ -119,6 +123,7 @@ internal sealed class BatchCommands
         Remove(commands, "responders", batch.RemovedResponders);
         Remove(commands, "limits", batch.RemovedLimits);
         Remove(commands, "balances", batch.RemovedBalances, "key");
+        MarkBalances(commands, batch.BalancesWritten);
         foreach (var table in batch.PrunedTasks.Count == 0 ? [] : new[] { "task_labels", "idempotency", "task_payloads", "attempts", "task_ends", "tasks" })
             Delete(commands, $"DELETE FROM {table} WHERE number = ANY($1)", batch.PrunedTasks);
     }
@@ -127,6 +132,7 @@ internal sealed class BatchCommands
     internal void Forget()
     {
         writtenTotals = null;
+        isMarked = true;
         people.Forget();
     }
 
@@ -158,7 +164,7 @@ internal sealed class BatchCommands
             FillQuestion(row);
         Fill(responders, batch.Responders, (row, responder) => QuestionRows.Bind(row, responder, json));
         Fill(limits, batch.Limits, (row, limit) => AllowanceRows.Bind(row, limit, json));
-        Fill(balances, batch.Balances, (row, balance) => AllowanceRows.Bind(row, balance, json));
+        Fill(balances, batch.Balances, (row, balance) => AllowanceRows.Bind(row, new WrittenBalance(balance, batch.LastSequence), json));
         Fill(usage, batch.Usage, AllowanceRows.Bind);
         FillTotals(batch.Totals);
     }
@@ -247,6 +253,15 @@ internal sealed class BatchCommands
         writtenTotals ??= new long[counts.Count];
         for (var state = 0; state < counts.Count; state++)
             writtenTotals[state] = counts[state];
+    }
+
+    private void MarkBalances(NpgsqlBatch commands, long? writtenUpTo)
+    {
+        if (writtenUpTo is { } sequence)
+            LogRows.AddMeta(commands, AllowanceRows.Mark, sequence.ToString(CultureInfo.InvariantCulture));
+        else if (isMarked)
+            commands.BatchCommands.Add(new NpgsqlBatchCommand($"DELETE FROM meta WHERE key = '{AllowanceRows.Mark}'"));
+        isMarked = writtenUpTo is not null;
     }
 
     private void ChangeBlock(TaskState state, long block, bool comes)

@@ -306,19 +306,20 @@ internal static class Layout
           last_sequence bigint NOT NULL
         ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 
-        -- What is used and reserved. It follows from the log: dispatch doctor adds it up again.
+        -- What is used. It follows from the log: dispatch doctor adds it up again. A row is written some time after it changed: as of this event. What
+        -- happened since is in the log, from balances_written in meta on, and what is reserved in the tasks in hand.
         CREATE TABLE balances (
           key            text PRIMARY KEY,     -- the limit's id, and behind a slash the target when the limit is for each
           limit_id       text NOT NULL,
           target         text NOT NULL,
           used           bigint NOT NULL,
-          reserved       bigint NOT NULL,
           window_start   bigint NOT NULL,
           window_end     bigint NOT NULL,
           steps          text,                 -- JSON array: of a rolling window, what was used in which step
           cooldown_until bigint NOT NULL,
           warned         boolean NOT NULL,
-          exceeded       boolean NOT NULL
+          exceeded       boolean NOT NULL,
+          sequence       bigint NOT NULL
         ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05);
 
         -- Which event came of a reporter's own id.

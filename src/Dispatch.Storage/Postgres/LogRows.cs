@@ -12,6 +12,16 @@ internal static class LogRows
     /// <summary>The oldest event that is kept, for use within a statement.</summary>
     internal const string Horizon = "coalesce((SELECT value::bigint FROM meta WHERE key = 'log_horizon'), 1)";
 
+    /// <summary>Adds a statement that keeps a value in <c>meta</c>.</summary>
+    internal static void AddMeta(NpgsqlBatch commands, string key, string value)
+    {
+        var command = new NpgsqlBatchCommand(WriteMeta);
+        var row = new PostgresParameters(command.Parameters);
+        row.Bind(1, key);
+        row.Bind(2, value);
+        commands.BatchCommands.Add(command);
+    }
+
     internal static async Task<LogMeta> MetaAsync(NpgsqlConnection connection, CancellationToken cancel)
     {
         var texts = new Dictionary<string, string>(StringComparer.Ordinal);

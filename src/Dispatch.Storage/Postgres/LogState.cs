@@ -32,13 +32,13 @@ internal sealed class LogState
         // What is deleted can't be counted any more: a mark stands behind it.
         if (bytes - marked >= LogMark.Every || batch.Horizon is not null)
         {
-            AddMeta(commands, LogMark.Key, LogMark.Write(batch.LastSequence, bytes));
+            LogRows.AddMeta(commands, LogMark.Key, LogMark.Write(batch.LastSequence, bytes));
             marked = bytes;
         }
 
         if (batch.Horizon is { } moved)
         {
-            AddMeta(commands, "log_horizon", moved.ToString(CultureInfo.InvariantCulture));
+            LogRows.AddMeta(commands, "log_horizon", moved.ToString(CultureInfo.InvariantCulture));
             Horizon = moved;
         }
     }
@@ -54,14 +54,5 @@ internal sealed class LogState
             throw new StoreException(
                 StoreFault.Unavailable, $"The horizon can't move from {meta.Horizon} to {to}: there is no base, or what is kept still needs the events before. Nothing was written; the state has to be loaded again.");
         }
-    }
-
-    private static void AddMeta(NpgsqlBatch commands, string key, string value)
-    {
-        var command = new NpgsqlBatchCommand(LogRows.WriteMeta);
-        var row = new PostgresParameters(command.Parameters);
-        row.Bind(1, key);
-        row.Bind(2, value);
-        commands.BatchCommands.Add(command);
     }
 }

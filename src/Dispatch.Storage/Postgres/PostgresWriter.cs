@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Security.Cryptography;
 using Dispatch.Sequencing;
 using Npgsql;
 
@@ -40,7 +42,7 @@ internal sealed class PostgresWriter : IAsyncDisposable
     /// <exception cref="StoreException">The database can't be used, or another broker holds the place.</exception>
     internal static async Task<PostgresWriter> OpenAsync(Connections connections, PostgresStoreOptions options, TimeProvider clock, CancellationToken cancel)
     {
-        var holder = $"{Environment.MachineName}, process {Environment.ProcessId}, {Convert.ToHexStringLower(System.Security.Cryptography.RandomNumberGenerator.GetBytes(4))}";
+        var holder = $"{Environment.MachineName}, process {Environment.ProcessId}, {Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}";
         try
         {
             var session = await WriterSession.OpenAsync(connections, options, holder, migrates: true, clock, cancel);
@@ -78,14 +80,8 @@ internal sealed class PostgresWriter : IAsyncDisposable
     }
 
     /// <summary>Commits something tiny, on a new connection if need be.</summary>
-    internal Task ProbeAsync(CancellationToken cancel) => WriteAsync(session => session.WriteAsync(commands =>
-    {
-        var command = new NpgsqlBatchCommand(LogRows.WriteMeta);
-        var row = new PostgresParameters(command.Parameters);
-        row.Bind(1, "last_probe");
-        row.Bind(2, (++probes).ToString(System.Globalization.CultureInfo.InvariantCulture));
-        commands.BatchCommands.Add(command);
-    }, CancellationToken.None), cancel);
+    internal Task ProbeAsync(CancellationToken cancel) => WriteAsync(
+        session => session.WriteAsync(commands => LogRows.AddMeta(commands, "last_probe", (++probes).ToString(CultureInfo.InvariantCulture)), CancellationToken.None), cancel);
 
     /// <summary>Finishes what is under way, gives the place up and closes. False when that did not end in time; then the lease has to run out.</summary>
     internal async Task<bool> CloseAsync(TimeSpan patience)

@@ -24,6 +24,9 @@ internal static class StateRows
            AND n.status IN ('scheduled', 'blocked', 'pending', 'assigned', 'running')) t ORDER BY s.block, t.number
         """;
 
+    private static readonly string BalanceEvents =
+        $"SELECT {EventRows.Columns} FROM events WHERE sequence > $1 AND type IN ({string.Join(", ", BalanceRecovery.EventTypes.Select(type => $"'{type}'"))}) ORDER BY sequence";
+
     internal static async Task<LoadedState> LoadAsync(NpgsqlConnection connection, CancellationToken cancel)
     {
         var tasks = new TaskColumns();
@@ -32,7 +35,7 @@ internal static class StateRows
             "SELECT sequence, timestamp, hash FROM events ORDER BY sequence DESC LIMIT 1", row => (row.Int64(0), row.Int64(1), row.Blob(2).ToArray()), cancel);
         var (sequence, timestamp, hash) = ends is [var last] ? last : (0, 0, new byte[HashChain.Size]);
         var meta = await LogRows.MetaAsync(connection, cancel);
-        return new LoadedState(
+        var loaded = new LoadedState(
             sequence, timestamp, hash, await LoadAllAsync(Live, tasks.Read), await LoadAllAsync($"SELECT {AgentRows.Columns} FROM agents ORDER BY registered_at, id COLLATE \"C\"", AgentRows.Read),
             await LoadAllAsync($"SELECT {TokenRows.Columns} FROM tokens ORDER BY created_at, id COLLATE \"C\"", TokenRows.Read),
             await LoadAllAsync($"SELECT {SessionRows.Columns} FROM sessions ORDER BY id COLLATE \"C\"", SessionRows.Read),
@@ -43,9 +46,16 @@ internal static class StateRows
             Questions = await LoadAllAsync($"SELECT {QuestionRows.Columns} FROM questions WHERE status = 'open' ORDER BY number", QuestionRows.Read),
             Responders = await LoadAllAsync($"SELECT {QuestionRows.ResponderColumns} FROM responders ORDER BY id COLLATE \"C\"", QuestionRows.ReadResponder),
             Limits = await LoadAllAsync($"SELECT {AllowanceRows.LimitColumns} FROM limits ORDER BY id COLLATE \"C\"", AllowanceRows.ReadLimit),
-            Balances = await LoadAllAsync($"SELECT {AllowanceRows.BalanceColumns} FROM balances ORDER BY key COLLATE \"C\"", AllowanceRows.ReadBalance),
             Usage = await LoadAllAsync(Usage, row => new UsageSample(row.Text(0), texts.GetRequirement(row.Utf8(1), row.Utf8(2), row.Utf8(3)), row.NullableJson(4)!)),
         };
+
+        // Balances are not written with every change.
+        var written = await LoadAllAsync($"SELECT {AllowanceRows.BalanceColumns} FROM balances", AllowanceRows.ReadBalance);
+        var mark = await LoadAllAsync($"SELECT value FROM meta WHERE key = '{AllowanceRows.Mark}'", row => row.Text(0));
+        var upTo = LogMark.Number(AllowanceRows.Mark, mark.FirstOrDefault(), sequence);
+        var events = new EventRows();
+        var entries = upTo == sequence ? [] : await connection.ListAsync(BalanceEvents, events.ReadEntry, cancel, row => row.Bind(1, upTo), isLong: true);
+        return BalanceRecovery.Recover(loaded, written, upTo, entries);
 
         Task<List<T>> LoadAllAsync<T>(string sql, Func<PostgresRow, T> read) => connection.ListAsync(sql, read, cancel, isLong: true);
     }

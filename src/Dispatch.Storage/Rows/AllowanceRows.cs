@@ -9,7 +9,10 @@ internal static class AllowanceRows
     internal const string LimitColumns =
         "id, level, target, unit, amount, time_window, model, repo, soft_percent, on_exceed, allow, deny, version, created_at, updated_at, last_sequence";
 
-    internal const string BalanceColumns = "key, limit_id, target, used, reserved, window_start, window_end, steps, cooldown_until, warned, exceeded";
+    internal const string BalanceColumns = "key, limit_id, target, used, window_start, window_end, steps, cooldown_until, warned, exceeded, sequence";
+
+    /// <summary>Key in <c>meta</c> of the sequence up to which all balances are written; absent while all of them are as of the last event.</summary>
+    internal const string Mark = "balances_written";
 
     internal const string UsageColumns = "reporter, id, hash, sequence";
 
@@ -54,40 +57,40 @@ internal static class AllowanceRows
         LastSequence = row.Int64(15),
     };
 
-    internal static void Bind(IRowParameters row, LimitBalance balance, JsonText json)
+    internal static void Bind(IRowParameters row, WrittenBalance written, JsonText json)
     {
+        var balance = written.Balance;
         row.Bind(1, balance.Key);
         row.Bind(2, balance.Limit);
         row.Bind(3, balance.Target);
         row.Bind(4, balance.Used);
-        row.Bind(5, balance.Reserved);
-        row.Bind(6, balance.WindowStart);
-        row.Bind(7, balance.WindowEnd);
+        row.Bind(5, balance.WindowStart);
+        row.Bind(6, balance.WindowEnd);
         if (balance.Steps.Count > 0)
         {
             JsonSerializer.Serialize(json.Start(), balance.Steps, RowJson.Default.IReadOnlyListRollingStep);
-            row.BindText(8, json.End());
+            row.BindText(7, json.End());
         }
 
-        row.Bind(9, balance.CooldownUntil);
-        row.Bind(10, balance.Warned);
-        row.Bind(11, balance.Exceeded);
+        row.Bind(8, balance.CooldownUntil);
+        row.Bind(9, balance.Warned);
+        row.Bind(10, balance.Exceeded);
+        row.Bind(11, written.AsOf);
     }
 
-    internal static LimitBalance ReadBalance(IStoredRow row) => new()
+    internal static WrittenBalance ReadBalance(IStoredRow row) => new(new LimitBalance
     {
         Key = row.Text(0),
         Limit = row.Text(1),
         Target = row.Text(2),
         Used = row.Int64(3),
-        Reserved = row.Int64(4),
-        WindowStart = row.Int64(5),
-        WindowEnd = row.Int64(6),
-        Steps = row.Utf8(7) is { Length: > 0 } steps ? JsonSerializer.Deserialize(steps, RowJson.Default.IReadOnlyListRollingStep)! : [],
-        CooldownUntil = row.Int64(8),
-        Warned = row.Boolean(9),
-        Exceeded = row.Boolean(10),
-    };
+        WindowStart = row.Int64(4),
+        WindowEnd = row.Int64(5),
+        Steps = row.Utf8(6) is { Length: > 0 } steps ? JsonSerializer.Deserialize(steps, RowJson.Default.IReadOnlyListRollingStep)! : [],
+        CooldownUntil = row.Int64(7),
+        Warned = row.Boolean(8),
+        Exceeded = row.Boolean(9),
+    }, row.Int64(10));
 
     internal static void Bind(IRowParameters row, UsageRow usage)
     {

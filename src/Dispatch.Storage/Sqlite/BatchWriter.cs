@@ -103,6 +103,7 @@ internal sealed class BatchWriter
             people.Forget();
             states.Forget();
             log.Forget();
+            registry.Forget();
 
             // After some failures SQLite has rolled back by itself.
             if (connection.IsInTransaction)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Dispatch.Allowances;
 using Dispatch.Publishing;
 using Dispatch.Questions;
@@ -35,8 +36,16 @@ internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
     private readonly SqliteStatement deleteLimit = connection.Prepare("DELETE FROM limits WHERE id = ?");
     private readonly SqliteStatement writeBalance = connection.Prepare(Sql.Replace("balances", AllowanceRows.BalanceColumns));
     private readonly SqliteStatement deleteBalance = connection.Prepare("DELETE FROM balances WHERE key = ?");
+    private readonly SqliteStatement markBalances = connection.Prepare($"INSERT OR REPLACE INTO meta (key, value) VALUES ('{AllowanceRows.Mark}', ?)");
+    private readonly SqliteStatement unmarkBalances = connection.Prepare($"DELETE FROM meta WHERE key = '{AllowanceRows.Mark}'");
     private readonly SqliteStatement insertUsage = connection.Prepare(
         $"INSERT INTO usage_reports ({AllowanceRows.UsageColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (reporter, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5");
+
+    // False: it is sure that there is none.
+    private bool marked = true;
+
+    /// <summary>What was written last may not have been.</summary>
+    internal void Forget() => marked = true;
 
     internal void Write(Batch batch)
     {
@@ -58,10 +67,31 @@ internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
         Delete(batch.RemovedResponders, deleteResponder);
         Write(batch.Limits, writeLimit, AllowanceRows.Bind);
         Delete(batch.RemovedLimits, deleteLimit);
-        Write(batch.Balances, writeBalance, AllowanceRows.Bind);
-        Delete(batch.RemovedBalances, deleteBalance);
+        WriteBalances(batch);
         foreach (var usage in batch.Usage)
             WriteUsage(usage);
+    }
+
+    private void WriteBalances(Batch batch)
+    {
+        foreach (var balance in batch.Balances)
+        {
+            AllowanceRows.Bind(writeBalance, new WrittenBalance(balance, batch.LastSequence), json);
+            writeBalance.Execute();
+        }
+
+        Delete(batch.RemovedBalances, deleteBalance);
+        if (batch.BalancesWritten is { } writtenUpTo)
+        {
+            markBalances.Bind(1, writtenUpTo.ToString(CultureInfo.InvariantCulture));
+            markBalances.Execute();
+            marked = true;
+        }
+        else if (marked)
+        {
+            unmarkBalances.Execute();
+            marked = false;
+        }
     }
 
     private void WriteUsage(UsageRow usage)

@@ -19,7 +19,11 @@ internal static class Schema
     /// <summary>"Dspt": marks the file as ours in its header, so that another program's database is never touched.</summary>
     internal const int ApplicationId = 0x44737074;
 
-    internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease), new(2, "following the log", FollowingTheLog, FillChain), new(3, "allowances", Allowances)];
+    internal static readonly IReadOnlyList<Migration> Migrations =
+    [
+        new(1, "first release", FirstRelease), new(2, "following the log", FollowingTheLog, FillChain), new(3, "allowances", Allowances),
+        new(4, "balances written behind", BalancesWrittenBehind),
+    ];
 
     private const string FirstRelease = """
         CREATE TABLE events (
@@ -385,6 +389,14 @@ internal static class Schema
           JOIN events e ON e.sequence = u.sequence
           JOIN json_each(e.data, '$.spent') k
          WHERE json_extract(e.data, '$.in_hand') IS NULL;
+        """;
+
+    private const string BalancesWrittenBehind = """
+        -- A balance is written some time after it changed: as of this event. What happened since is in the log, from balances_written in meta on,
+        -- and what is reserved in the tasks in hand.
+        ALTER TABLE balances ADD COLUMN sequence INTEGER NOT NULL DEFAULT 0;
+        UPDATE balances SET sequence = coalesce((SELECT max(sequence) FROM events), 0);
+        ALTER TABLE balances DROP COLUMN reserved;
         """;
 
     private static void FillChain(SqliteConnection connection)

@@ -25,7 +25,7 @@ internal sealed class StateRows(SqliteConnection connection)
 
         // Along indexes rows are looked up here and there; when most are wanted, reading all in order is faster.
         var found = live * 4 >= totals.Sum() ? LoadByScan(live) : LoadByIndex(live);
-        return new LoadedState(
+        return Recover(new LoadedState(
             sequence, timestamp, hash, found, LoadAll($"SELECT {AgentRows.Columns} FROM agents ORDER BY registered_at, id", AgentRows.Read),
             LoadAll($"SELECT {TokenRows.Columns} FROM tokens ORDER BY created_at, id", TokenRows.Read),
             LoadAll($"SELECT {SessionRows.Columns} FROM sessions ORDER BY id", SessionRows.Read),
@@ -36,9 +36,25 @@ internal sealed class StateRows(SqliteConnection connection)
             Questions = LoadAll($"SELECT {QuestionRows.Columns} FROM questions WHERE status = 'open' ORDER BY number", QuestionRows.Read),
             Responders = LoadAll($"SELECT {QuestionRows.ResponderColumns} FROM responders ORDER BY id", QuestionRows.ReadResponder),
             Limits = LoadAll($"SELECT {AllowanceRows.LimitColumns} FROM limits ORDER BY id", AllowanceRows.ReadLimit),
-            Balances = LoadAll($"SELECT {AllowanceRows.BalanceColumns} FROM balances ORDER BY key", AllowanceRows.ReadBalance),
             Usage = LoadUsage(),
-        };
+        });
+    }
+
+    // Balances are not written with every change.
+    private LoadedState Recover(LoadedState loaded)
+    {
+        var written = LoadAll($"SELECT {AllowanceRows.BalanceColumns} FROM balances", AllowanceRows.ReadBalance);
+        var upTo = connection.QueryInt64($"SELECT value FROM meta WHERE key = '{AllowanceRows.Mark}'") ?? loaded.Sequence;
+        using var entries = connection.Prepare(
+            $"SELECT {EventRows.Columns} FROM events WHERE sequence > ? AND type IN ({string.Join(", ", BalanceRecovery.EventTypes.Select(type => $"'{type}'"))}) ORDER BY sequence");
+        entries.Bind(1, upTo);
+        return BalanceRecovery.Recover(loaded, written, upTo, Read(new EventRows()));
+
+        IEnumerable<LogEntry> Read(EventRows rows)
+        {
+            while (entries.Step())
+                yield return rows.ReadEntry(entries);
+        }
     }
 
     private List<UsageSample> LoadUsage()

@@ -11,6 +11,9 @@ namespace Dispatch.Allowances;
 /// </summary>
 public sealed class AllowanceTable
 {
+    // At once, of those that are not in a hurry.
+    private const int MostRows = 4_096;
+
     private readonly State state;
     private readonly SortedDictionary<string, Limit> limits = new(StringComparer.Ordinal);
     private readonly Dictionary<(LimitLevel Level, string Target), List<Limit>> byTarget = [];
@@ -19,8 +22,12 @@ public sealed class AllowanceTable
     private readonly Dictionary<string, BalanceEntry> balances = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<BalanceEntry>> byLimit = new(StringComparer.Ordinal);
     private readonly SortedSet<string> touchedLimits = new(StringComparer.Ordinal);
-    private List<BalanceEntry> dirty = [];
-    private List<UsageRow> reported = [];
+
+    // Those whose rows are written with this batch, and those that are not in a hurry, in the order in which they were first changed.
+    private readonly List<BalanceEntry> urgent = [];
+    private readonly Queue<Unwritten> unwritten = [];
+    private readonly List<UsageRow> reported = [];
+    private long taken;
     private long version = 1;
 
     internal AllowanceTable(State state)
@@ -212,7 +219,7 @@ public sealed class AllowanceTable
 
     internal void Load(IReadOnlyList<Limit> storedLimits, IReadOnlyList<LimitBalance> storedBalances)
     {
-        RecentReports.Floor = state.Sequence;
+        RecentReports.Floor = taken = state.Sequence;
         foreach (var limit in storedLimits)
         {
             if (limit.Level == LimitLevel.Task)
@@ -232,6 +239,61 @@ public sealed class AllowanceTable
             (entry.Balance, entry.Exists) = (Figures.Of(balance), true);
             Waiting.Arm(entry);
         }
+    }
+
+    /// <summary>Balances that are not as their rows say: what was written of them is as of some event from this one on.</summary>
+    internal void NoteUnwritten(IReadOnlyCollection<string> keys, long writtenUpTo)
+    {
+        foreach (var key in keys)
+            Touch(balances[key], writtenUpTo);
+    }
+
+    /// <summary>Brings balances from where they were written to where the log and the tasks in hand are now; see <see cref="BalanceRecovery"/>.</summary>
+    internal HashSet<string> Recover(IReadOnlyList<WrittenBalance> written, IReadOnlyList<WorkTask> tasks, IEnumerable<LogEntry> entries)
+    {
+        var asOf = written.ToDictionary(row => row.Balance.Key, row => row.AsOf, StringComparer.Ordinal);
+        foreach (var entry in balances.Values)
+            entry.Balance = entry.Balance with { Reserved = 0 };
+        foreach (var logged in entries)
+        {
+            var happened = State.Read(logged);
+            switch (happened.Data)
+            {
+                // Only that there was something: what is reserved follows from the tasks that still are in hand.
+                case TaskAssigned { Reserved: { } reserved }:
+                    foreach (var (key, _) in reserved.Items)
+                    {
+                        if (IsBehind(key))
+                            Change(balances[key], balances[key].Balance);
+                    }
+
+                    break;
+                case TaskEvent ended when SpentOf(ended) is { } spent:
+                    Book(spent.Where(IsBehind), happened.Timestamp);
+                    break;
+                case AllowanceCommitted committed:
+                    Book(committed.Spent.Where(IsBehind), happened.Timestamp);
+                    break;
+                case AllowanceReset or AllowanceWarning or AllowanceExceeded when IsBehind(happened.Subject):
+                    Apply(happened, (AllowanceEvent)happened.Data);
+                    break;
+            }
+
+            // Those of an earlier limit of the same id are none of its business, and what a row says it has.
+            bool IsBehind(string key) =>
+                FindCharged(key) is { Limit: { } limit } && happened.Sequence > Math.Max(limit.LastSequence, asOf.GetValueOrDefault(key));
+        }
+
+        foreach (var task in tasks)
+        {
+            foreach (var (key, amount) in (task.Charge?.Reserved ?? Amounts.None).Items)
+            {
+                if (balances.TryGetValue(key, out var entry) && entry.Exists)
+                    entry.Balance = entry.Balance with { Reserved = Amounts.Add(entry.Balance.Reserved, amount) };
+            }
+        }
+
+        return [.. balances.Values.Where(entry => entry.IsUnwritten).Select(entry => entry.Key)];
     }
 
     internal void Apply(DispatchEvent happened, AllowanceEvent data)
@@ -350,10 +412,7 @@ public sealed class AllowanceTable
                 continue;
             foreach (var entry in entries)
             {
-                Waiting.Release(entry);
-                Retire(entry);
-                Touch(entry);
-                Unlist(entry);
+                Close(entry);
                 touchedLimits.Add(entry.Key);
             }
         }
@@ -362,8 +421,12 @@ public sealed class AllowanceTable
     private void AddBudget(Limit limit, bool isNew)
     {
         var task = TaskId.Parse(limit.Target);
-        var entry = new BalanceEntry(limit.Id, limit.Target, limit.Id) { Limit = limit, Exists = isNew };
-        List(entry);
+
+        // Kept of a removed task of the same id, while work below that one is in hand.
+        if (balances.TryGetValue(limit.Id, out var entry))
+            entry.Limit = limit;
+        else
+            List(entry = new BalanceEntry(limit.Id, limit.Target, limit.Id) { Limit = limit, Exists = isNew });
         if (!budgets.TryGetValue(task, out var list))
             budgets[task] = list = [];
         list.Add(entry);
@@ -371,7 +434,7 @@ public sealed class AllowanceTable
         if (isNew)
         {
             touchedLimits.Add(limit.Id);
-            Touch(entry);
+            TouchNow(entry);
         }
     }
 
@@ -416,6 +479,9 @@ public sealed class AllowanceTable
         touchedLimits.Add(limit.Id);
         foreach (var entry in ListOf(limit.Id))
         {
+            if (entry.Exists)
+                TouchNow(entry);
+
             // Kept of a deleted one of the same id, until what is reserved is given back.
             if (!IsOf(entry.Key, limit))
                 continue;
@@ -449,19 +515,18 @@ public sealed class AllowanceTable
         version++;
         touchedLimits.Add(id);
         foreach (var entry in ListOf(id).ToList())
-        {
-            Waiting.Release(entry);
-            Retire(entry);
-            if (entry.Exists)
-                Change(entry, new Figures { Reserved = entry.Balance.Reserved });
-            DropIfRetired(entry.Key);
-        }
+            Close(entry);
     }
 
-    private void Retire(BalanceEntry entry)
+    // What work in hand reserved on it is still to be given back.
+    private void Close(BalanceEntry entry)
     {
+        Waiting.Release(entry);
         entry.Limit = null;
         Waiting.Disarm(entry);
+        if (entry.Exists)
+            Change(entry, new Figures { Reserved = entry.Balance.Reserved });
+        DropIfRetired(entry.Key);
     }
 
     private void DropIfRetired(string key)
@@ -469,7 +534,7 @@ public sealed class AllowanceTable
         if (!balances.TryGetValue(key, out var entry) || entry.Limit is not null || entry.Balance.Reserved > 0)
             return;
         Unlist(entry);
-        Touch(entry);
+        TouchNow(entry);
     }
 
     private void Commit(DispatchEvent happened, AllowanceCommitted e, long at)
@@ -539,50 +604,90 @@ public sealed class AllowanceTable
     {
         entry.Balance = balance;
         entry.Exists = true;
-        Touch(entry);
+
+        // Of a rolling window it matters what was reserved when something was booked: that is not in the log.
+        if (entry.Limit is null or { Window.Kind: WindowKind.Rolling })
+            TouchNow(entry);
+        else
+            Touch(entry, taken);
         Waiting.Arm(entry);
     }
 
-    private void Touch(BalanceEntry entry)
+    private void Touch(BalanceEntry entry, long writtenUpTo)
     {
-        if (entry.Dirty)
+        if (entry.IsUnwritten)
             return;
-        entry.Dirty = true;
-        dirty.Add(entry);
+        entry.IsUnwritten = true;
+        if (!entry.IsUrgent)
+            unwritten.Enqueue(new Unwritten(entry, writtenUpTo, state.Now));
     }
 
-    internal (List<Limit> Limits, List<string> RemovedLimits, List<LimitBalance> Balances, List<string> RemovedBalances, List<UsageRow> Reports) TakeChanges()
+    private void TouchNow(BalanceEntry entry)
     {
-        if (dirty.Count == 0 && touchedLimits.Count == 0 && reported.Count == 0)
-            return ([], [], [], [], []);
-        List<Limit> changed = [];
-        List<string> gone = [];
+        if (entry.IsUrgent)
+            return;
+        entry.IsUrgent = entry.IsUnwritten = true;
+        urgent.Add(entry);
+    }
+
+    /// <summary>What the events since the last call changed, and of the balances that wait for their rows to be written those that have waited long enough.</summary>
+    internal AllowanceChanges TakeChanges()
+    {
+        var changes = new AllowanceChanges([], [], [], [], [], null);
         foreach (var id in touchedLimits)
         {
             if ((Find(id) ?? (balances.TryGetValue(id, out var budget) ? budget.Limit : null)) is { } limit)
-                changed.Add(limit);
+                changes.Limits.Add(limit);
             else
-                gone.Add(id);
+                changes.RemovedLimits.Add(id);
         }
 
-        List<LimitBalance> rows = new(dirty.Count);
-        List<string> removed = [];
-        foreach (var entry in dirty)
-        {
-            entry.Dirty = false;
-            if (entry.Listed)
-                rows.Add(entry.Row);
-            else if (!balances.TryGetValue(entry.Key, out var follower) || !follower.Exists)
-                removed.Add(entry.Key);
-        }
-
-        var taken = (changed, gone, rows, removed, reported);
         touchedLimits.Clear();
-        dirty.Clear();
-        reported = [];
-        return taken;
+        changes.Reports.AddRange(reported);
+        reported.Clear();
+        foreach (var entry in urgent)
+        {
+            entry.IsUrgent = false;
+            Write(entry, changes);
+        }
+
+        urgent.Clear();
+
+        // When nothing happened, nothing is committed.
+        var isCommitted = state.Sequence > taken;
+        taken = state.Sequence;
+        while (isCommitted && unwritten.TryPeek(out var first) && (!first.Entry.IsUnwritten || IsDue(first, changes.Balances.Count)))
+        {
+            unwritten.Dequeue();
+            if (first.Entry.IsUnwritten)
+                Write(first.Entry, changes);
+        }
+
+        return unwritten.TryPeek(out var oldest) ? changes with { BalancesWritten = oldest.WrittenUpTo } : changes;
     }
+
+    private bool IsDue(Unwritten balance, int others) =>
+        balance.WrittenUpTo + 1 < state.Horizon
+        || (others < MostRows && (state.Sequence - balance.WrittenUpTo > state.Options.BalanceLagEvents || state.Now - balance.Since >= state.Options.BalanceLagMs));
+
+    private void Write(BalanceEntry entry, AllowanceChanges changes)
+    {
+        entry.IsUnwritten = false;
+        if (entry.Listed)
+            changes.Balances.Add(entry.Row);
+        else if (!balances.TryGetValue(entry.Key, out var follower) || !follower.Exists)
+            changes.RemovedBalances.Add(entry.Key);
+    }
+
+    /// <param name="WrittenUpTo">What events up to this one changed is in its row.</param>
+    /// <param name="Since">Unix milliseconds.</param>
+    private readonly record struct Unwritten(BalanceEntry Entry, long WrittenUpTo, long Since);
 }
+
+/// <summary>What a batch writes of limits.</summary>
+/// <param name="BalancesWritten">What events up to this one changed is in the rows of all balances; null: all of it is.</param>
+internal sealed record AllowanceChanges(
+    List<Limit> Limits, List<string> RemovedLimits, List<LimitBalance> Balances, List<string> RemovedBalances, List<UsageRow> Reports, long? BalancesWritten);
 
 /// <summary>An agent's balances as of a version of the limits.</summary>
 internal sealed record LimitPath(long Version, string? Owner, BalanceEntry[] Entries);

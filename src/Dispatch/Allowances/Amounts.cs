@@ -40,6 +40,9 @@ public sealed class Amounts(KeyValuePair<string, long>[] items) : IEquatable<Amo
 
     public bool Contains(string key) => Array.Exists(items, item => string.Equals(item.Key, key, StringComparison.Ordinal));
 
+    /// <summary>Those whose key is wanted.</summary>
+    internal Amounts Where(Func<string, bool> isWanted) => new(Array.FindAll(items, item => isWanted(item.Key)));
+
     /// <summary>These and the others, added by key; a sum past the largest number stays there.</summary>
     public Amounts Plus(Amounts? others)
     {

@@ -47,7 +47,11 @@ internal sealed class BalanceEntry(string key, string target, string limitId)
     /// <summary>True while the table has it.</summary>
     public bool Listed { get; set; }
 
-    public bool Dirty { get; set; }
+    /// <summary>It is not as its row says.</summary>
+    public bool IsUnwritten { get; set; }
+
+    /// <summary>Listed because its row is written with the next batch.</summary>
+    public bool IsUrgent { get; set; }
 
     /// <summary>Listed because somebody waits for as much as experience says.</summary>
     public bool IsExpecting { get; set; }

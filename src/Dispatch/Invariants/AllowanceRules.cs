@@ -111,9 +111,10 @@ internal sealed class AllowanceRules(LogChecker log)
             case TaskCreated { Budget: { } budget }:
                 foreach (var (name, amount) in budget.Items)
                 {
-                    // Another task may have had the id, and a budget, and be gone.
+                    // Another task may have had the id, and a budget, and be gone; what work below it has reserved is still given back.
                     var id = $"task:{subject}/{name}";
-                    accounts.Remove(id);
+                    if (accounts.TryGetValue(id, out var earlier))
+                        (earlier.Used, earlier.Spent) = (0, []);
                     Begin(new Limit
                     {
                         Id = id,

@@ -61,7 +61,11 @@ public sealed class Batch
 
     public required IReadOnlyList<string> RemovedLimits { get; init; }
 
+    /// <summary>Those whose rows are written now; that of others may be behind. What is reserved is not in them.</summary>
     public required IReadOnlyList<LimitBalance> Balances { get; init; }
+
+    /// <summary>What events up to this one changed is in the rows of all balances; null: what all of them did. See <see cref="BalanceRecovery"/>.</summary>
+    public required long? BalancesWritten { get; init; }
 
     public required IReadOnlyList<string> RemovedBalances { get; init; }
 

@@ -169,7 +169,14 @@ public sealed record LoadedState(
     /// <summary>Limits, and budgets of tasks that are kept.</summary>
     public IReadOnlyList<Limit> Limits { get; init; } = [];
 
+    /// <summary>As of the last event: see <see cref="BalanceRecovery"/>.</summary>
     public IReadOnlyList<LimitBalance> Balances { get; init; } = [];
+
+    /// <summary>Keys of those whose rows are behind.</summary>
+    public IReadOnlyCollection<string> UnwrittenBalances { get; init; } = [];
+
+    /// <summary>What events up to this one changed is in the rows of all balances.</summary>
+    public long BalancesWritten { get; init; }
 
     /// <summary>What the newest attempts used that said so, oldest first: some thousands, and none while there are no limits.</summary>
     public IReadOnlyList<UsageSample> Usage { get; init; } = [];

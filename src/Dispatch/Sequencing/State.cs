@@ -51,6 +51,12 @@ public sealed record StateOptions
     /// <summary>Timers fired in one batch, so that a commit stays short; the rest goes into the next one.</summary>
     internal int DueLimit { get; init; } = 2_000;
 
+    /// <summary>A balance is written at the latest when its row is so many events behind: what a start reads of the log, at most.</summary>
+    internal long BalanceLagEvents { get; init; } = 1 << 18;
+
+    /// <summary>Or with the next batch after so many milliseconds.</summary>
+    internal long BalanceLagMs { get; init; } = 60_000;
+
     /// <summary>Tasks given out in one batch.</summary>
     internal int MatchLimit { get; init; } = 5_000;
 }
@@ -152,6 +158,7 @@ public sealed class State
         state.Webhooks.Load(loaded.Webhooks);
         state.Questions.Load(loaded.Questions, loaded.Responders);
         state.Allowances.Load(loaded.Limits, loaded.Balances);
+        state.Allowances.NoteUnwritten(loaded.UnwrittenBalances, loaded.BalancesWritten);
         state.Allowances.Charging.Remember(loaded.Usage);
         state.Agents.Load(loaded.Agents);
         state.Tasks.Load(loaded.Tasks, loaded.Totals);
@@ -270,7 +277,7 @@ public sealed class State
         var (publishers, gone, published) = Publishers.TakeChanges();
         var (webhooks, removedWebhooks) = Webhooks.TakeChanges();
         var (questions, responders, removedResponders) = Questions.TakeChanges();
-        var (limits, removedLimits, balances, removedBalances, usage) = Allowances.TakeChanges();
+        var (limits, removedLimits, balances, removedBalances, usage, balancesWritten) = Allowances.TakeChanges();
         var horizon = movedHorizon;
         movedHorizon = null;
         return new Batch
@@ -298,6 +305,7 @@ public sealed class State
             RemovedLimits = removedLimits,
             Balances = balances,
             RemovedBalances = removedBalances,
+            BalancesWritten = balancesWritten,
             Usage = usage,
             Horizon = horizon,
             Totals = Tasks.Totals.ToArray(),

@@ -231,6 +231,12 @@ public sealed class BatchBuilder(long sequence = 0)
         return set;
     }
 
+    /// <summary>See <see cref="Batch.BalancesWritten"/>; stays until it is set again.</summary>
+    public long? BalancesWritten { get; set; }
+
+    /// <summary>Writes rows of balances.</summary>
+    public void Write(params LimitBalance[] rows) => balances.AddRange(rows);
+
     /// <summary>Deletes a limit and its balances.</summary>
     public void Remove(Limit limit, params string[] keys)
     {
@@ -316,6 +322,7 @@ public sealed class BatchBuilder(long sequence = 0)
             RemovedLimits = removedLimits,
             Balances = balances,
             RemovedBalances = removedBalances,
+            BalancesWritten = BalancesWritten,
             Usage = usage,
             PrunedTasks = pruned,
             Horizon = horizon,

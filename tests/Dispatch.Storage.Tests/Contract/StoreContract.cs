@@ -262,7 +262,7 @@ public abstract partial class StoreContract : IAsyncLifetime
     {
         var set = new List<Limit>();
         foreach (var level in Enum.GetValues<LimitLevel>())
-            set.Add(Log.Set(Limit($"level {(int)level:00}") with { Level = level }));
+            set.Add(Log.Set(Limit($"level {(int)level:00}") with { Level = level, Target = level == LimitLevel.Task ? new TaskId(Guid.CreateVersion7()).ToString() : "*" }));
         foreach (var unit in Enum.GetValues<LimitUnit>())
             set.Add(Log.Set(Limit($"unit {(int)unit:00}") with { Unit = unit }));
         foreach (var kind in Enum.GetValues<WindowKind>())
@@ -322,6 +322,47 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(
             [("small", reserved, new Amounts([new("swarm", 5)])), (null, reserved, Amounts.None)],
             attempts.Select(attempt => (attempt.Model, attempt.Reserved, attempt.Spent)));
+    }
+
+    [Fact]
+    public async Task Balances_whose_rows_are_behind_follow_from_the_log_and_the_tasks_in_hand()
+    {
+        Log.Set(Limit("day"), Balance("day/ä", "day", "ä") with { Used = 7 }, Balance("day/w", "day", "w") with { Used = 1 });
+        Log.Set(Limit("swarm") with { Level = LimitLevel.Swarm, Target = "" });
+        await CommitAsync();
+        Log.BalancesWritten = Log.Sequence;
+        var reserved = new Amounts([new("day/ä", 700), new("swarm", 30)]);
+        var task = Log.Assign(Log.Submit(), reserved: reserved);
+        Log.Raise(task, new TaskFailed("worker-1", 1, "e", true, null, "small", new Amounts([new("day/ä", 5), new("swarm", 2)])));
+        Log.Assign(Log.Submit(), reserved: reserved);
+        await CommitAsync();
+
+        // Written since: what came before is in the row.
+        Log.Write(Balance("day/w", "day", "w") with { Used = 4 });
+        Log.Assign(Log.Submit(), reserved: new Amounts([new("day/w", 11)]));
+        await CommitAsync();
+        await ReopenAsync();
+
+        var loaded = await Store.LoadAsync(None);
+        Same.Each(
+            [
+                Balance("day/w", "day", "w") with { Used = 4, Reserved = 11 },
+                Balance("day/ä", "day", "ä") with { Used = 12, Reserved = 700 },
+                Balance("swarm", "swarm", "") with { Used = 2, Reserved = 30 },
+            ],
+            loaded.Balances, Same.Balance);
+        Assert.Equal(["day/ä", "swarm"], loaded.UnwrittenBalances.Order(StringComparer.Ordinal));
+        Assert.Equal(Log.BalancesWritten, loaded.BalancesWritten);
+
+        // All of them are written now.
+        Log.Write([.. loaded.Balances]);
+        Log.BalancesWritten = null;
+        Log.Raise(Log.Submit(), new TaskCancelled("admin"));
+        await CommitAsync();
+        loaded = await Store.LoadAsync(None);
+        Assert.Equal([4, 12, 2], loaded.Balances.Select(balance => balance.Used));
+        Assert.Empty(loaded.UnwrittenBalances);
+        Assert.Equal(Log.Sequence, loaded.BalancesWritten);
     }
 
     private static Limit Limit(string id) => new()

@@ -87,9 +87,10 @@ public sealed class TaskBudgetTests
 
         run.Run(new PruneTasks([run.Store.Find(root)!], run.Store.Sequence));
         Assert.Empty(run.State.Allowances.Budgets);
-        Assert.Empty(run.State.Allowances.Balances);
+        Assert.Equal([80], run.State.Allowances.Balances.Select(balance => balance.Reserved));
         Assert.Equal("w", run[waits].Assignee);
         run.Complete(child, "\"tokens\":70");
+        Assert.Empty(run.State.Allowances.Balances);
         run.Complete(waits, "\"tokens\":70");
         run.Restart();
         Assert.True(run.State.Allowances.IsEmpty);

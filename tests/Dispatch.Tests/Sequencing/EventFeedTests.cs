@@ -220,6 +220,7 @@ public sealed class EventFeedTests
             RemovedLimits = [],
             Balances = [],
             RemovedBalances = [],
+            BalancesWritten = null,
             Usage = [],
             PrunedTasks = [],
             Horizon = horizon,

@@ -31,7 +31,8 @@ internal sealed class MemoryStore : IStore, IStoreAudit
     private readonly SortedDictionary<long, StoredQuestion> questions = [];
     private readonly SortedDictionary<string, Responder> responders = new(StringComparer.Ordinal);
     private readonly SortedDictionary<string, Limit> limits = new(StringComparer.Ordinal);
-    private readonly SortedDictionary<string, LimitBalance> balances = new(StringComparer.Ordinal);
+    private readonly SortedDictionary<string, WrittenBalance> balances = new(StringComparer.Ordinal);
+    private long? balancesWritten;
     private readonly Dictionary<(string Reporter, string Id), UsageRow> usage = [];
     private readonly Dictionary<string, long> cursors = new(StringComparer.Ordinal);
     private readonly List<WebhookDelivery> deliveries = [];
@@ -64,7 +65,9 @@ internal sealed class MemoryStore : IStore, IStoreAudit
 
     Task<LoadedState> IStoreAudit.LoadAsync(CancellationToken cancel) => Task.FromResult(Loaded());
 
-    public LoadedState Loaded() => new(
+    public LoadedState Loaded() => BalanceRecovery.Recover(Rows(), [.. balances.Values], balancesWritten ?? Sequence, log.Where(entry => entry.Sequence > balancesWritten));
+
+    private LoadedState Rows() => new(
         Sequence, events.Count == 0 ? 0 : events[^1].Timestamp, log.Count == 0 ? new byte[HashChain.Size] : log[^1].Hash, [.. tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal)],
         [.. agents.Values.OrderBy(agent => agent.RegisteredAt).ThenBy(agent => agent.Id, StringComparer.Ordinal)], [.. tokens.Values], [.. sessions.Values], [.. publishers.Values], totals)
     {
@@ -72,7 +75,6 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         Questions = [.. questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
         Responders = [.. responders.Values],
         Limits = [.. limits.Values],
-        Balances = [.. balances.Values],
         Horizon = horizon,
     };
 
@@ -147,9 +149,10 @@ internal sealed class MemoryStore : IStore, IStoreAudit
         foreach (var id in batch.RemovedLimits)
             limits.Remove(id);
         foreach (var balance in batch.Balances)
-            balances[balance.Key] = balance;
+            balances[balance.Key] = new WrittenBalance(balance with { Reserved = 0 }, batch.LastSequence);
         foreach (var key in batch.RemovedBalances)
             balances.Remove(key);
+        balancesWritten = batch.BalancesWritten;
         foreach (var row in batch.Usage)
             usage[(row.Reporter, row.Id)] = row;
         foreach (var responder in batch.Responders)

@@ -33,7 +33,9 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
 
     public ValueTask DisposeAsync() => default;
 
-    public static LoadedState Load(SimDisk disk) => new(
+    public static LoadedState Load(SimDisk disk) => BalanceRecovery.Recover(Read(disk), [.. disk.Balances.Values], disk.BalancesWritten ?? disk.Sequence, disk.Log.Where(entry => entry.Sequence > disk.BalancesWritten));
+
+    private static LoadedState Read(SimDisk disk) => new(
         disk.Sequence, disk.Events.Count == 0 ? 0 : disk.Events[^1].Timestamp, disk.Hash, disk.Tasks.Values.Select(stored => stored.Task).Where(task => !task.IsFinal).ToArray(),
         disk.Agents.Values.OrderBy(agent => agent.RegisteredAt).ToArray(), disk.Tokens.Values.ToArray(), disk.Sessions.Values.ToArray(), disk.Publishers.Values.ToArray(), [.. disk.Totals])
     {
@@ -41,7 +43,6 @@ internal sealed class DiskAudit(SimDisk disk) : IStoreAudit
         Questions = [.. disk.Questions.Values.Select(stored => stored.Question).Where(question => question.IsOpen)],
         Responders = [.. disk.Responders.Values],
         Limits = [.. disk.Limits.Values],
-        Balances = [.. disk.Balances.Values],
         Horizon = disk.Horizon,
     };
 }

@@ -51,7 +51,10 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
 
     public SortedDictionary<string, Limit> Limits { get; private init; } = new(StringComparer.Ordinal);
 
-    public SortedDictionary<string, LimitBalance> Balances { get; private init; } = new(StringComparer.Ordinal);
+    public SortedDictionary<string, WrittenBalance> Balances { get; private init; } = new(StringComparer.Ordinal);
+
+    /// <summary>Null: all balances are as of the last event.</summary>
+    public long? BalancesWritten { get; private set; }
 
     public Dictionary<(string Reporter, string Id), UsageRow> Usage { get; private init; } = [];
 
@@ -95,6 +98,7 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         Responders = new(Responders, StringComparer.Ordinal),
         Limits = new(Limits, StringComparer.Ordinal),
         Balances = new(Balances, StringComparer.Ordinal),
+        BalancesWritten = BalancesWritten,
         Usage = new(Usage),
         Totals = [.. Totals],
         Horizon = Horizon,
@@ -183,9 +187,10 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         foreach (var id in batch.RemovedLimits)
             Limits.Remove(id);
         foreach (var balance in batch.Balances)
-            Balances[balance.Key] = balance;
+            Balances[balance.Key] = new WrittenBalance(balance with { Reserved = 0 }, batch.LastSequence);
         foreach (var key in batch.RemovedBalances)
             Balances.Remove(key);
+        BalancesWritten = batch.BalancesWritten;
         foreach (var row in batch.Usage)
         {
             Demand(!Usage.TryGetValue((row.Reporter, row.Id), out var before) || before.Sequence < Horizon, $"{row.Reporter} reported {row.Id} twice");
@@ -200,6 +205,7 @@ internal sealed class SimDisk(bool throughJson, bool isLenient = false)
         if (batch.Horizon is { } moved)
         {
             Demand(moved > Horizon && Prepared >= moved - 1 && Bases.ContainsKey(moved - 1), $"the horizon is to move from {Horizon} to {moved}");
+            Demand(BalancesWritten is not { } upTo || upTo + 1 >= moved, $"balances are written up to {BalancesWritten}, and the horizon is to move to {moved}");
             Horizon = moved;
         }
 
