@@ -37,13 +37,25 @@ public sealed partial class PostgresServer : IAsyncDisposable
     /// <summary>The address of a database.</summary>
     public string Url(string database = "postgres") => string.Create(CultureInfo.InvariantCulture, $"postgresql://{User}:{password}@127.0.0.1:{port}/{database}");
 
-    /// <summary>For <c>pg_dump</c> and the like.</summary>
-    public string Password => password;
+    /// <summary>Makes a database.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="more">Further words for <c>createdb</c>.</param>
+    public Task CreateDatabaseAsync(string name, params string[] more) => RunAsync(
+        ["env", $"PGPASSWORD={password}", Path.Combine(programs, "createdb"), "-h", "127.0.0.1", "-p", port.ToString(CultureInfo.InvariantCulture), "-U", User, .. more, name]);
 
-    public int Port => port;
-
-    /// <summary>The process id of its first process.</summary>
-    public int ProcessId => process!.Id;
+    /// <summary>Runs SQL in a database, as a person would with <c>psql</c>.</summary>
+    /// <returns>What it gave, unaligned and without headings.</returns>
+    public async Task<string> QueryAsync(string sql, string database = "postgres")
+    {
+        var answer = Path.Combine(directory, "answer-" + RandomNumberGenerator.GetHexString(8, lowercase: true));
+        using var run = Start(
+            ["env", $"PGPASSWORD={password}", Path.Combine(programs, "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", port.ToString(CultureInfo.InvariantCulture), "-U", User, "-d", database, "-c", sql],
+            answer);
+        await run.WaitForExitAsync();
+        var said = (await File.ReadAllTextAsync(answer)).Trim();
+        File.Delete(answer);
+        return run.ExitCode == 0 ? said : throw new InvalidOperationException($"psql ended with {run.ExitCode}: {said}");
+    }
 
     /// <summary>Makes the cluster below a directory and starts it.</summary>
     /// <param name="parent">An existing directory.</param>

@@ -21,6 +21,12 @@ public sealed record PostgresStoreOptions
     /// </summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// How long a start waits for the place of another writer, 0 to 1 h; default 5 s. The session of a process that was killed may take a moment
+    /// to end.
+    /// </summary>
+    public TimeSpan LockPatience { get; init; } = TimeSpan.FromSeconds(5);
+
     /// <summary>Longest time a statement may run, 1 s to 1 h; default 30 s. Looks at everything are not limited.</summary>
     public TimeSpan StatementTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
@@ -43,6 +49,7 @@ public sealed record PostgresStoreOptions
             throw new ArgumentException($"'{Namespace}' is no namespace: 1 to 40 of a-z, 0-9, - and _, the first a letter or digit.");
         CheckRange(Readers, 1, 64, nameof(Readers));
         CheckRange(Lease.TotalSeconds, 1, 3_600, nameof(Lease));
+        CheckRange(LockPatience.TotalSeconds, 0, 3_600, nameof(LockPatience));
         CheckRange(StatementTimeout.TotalSeconds, 1, 3_600, nameof(StatementTimeout));
         CheckRange(ConnectTimeout.TotalSeconds, 1, 300, nameof(ConnectTimeout));
         CheckRange(PartitionEvents, SmallPartitions ? 1 : 1_000, 100_000_000, nameof(PartitionEvents));

@@ -13,6 +13,7 @@ internal sealed class PostgresWriter : IAsyncDisposable
 {
     /// <summary>How long a commit whose outcome is not known is looked for before it is told as unknown.</summary>
     private static readonly TimeSpan SettlePatience = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan LockPause = TimeSpan.FromMilliseconds(50);
     private static readonly TimeSpan SettlePause = TimeSpan.FromMilliseconds(100);
 
     private readonly Connections connections;
@@ -43,14 +44,21 @@ internal sealed class PostgresWriter : IAsyncDisposable
     internal static async Task<PostgresWriter> OpenAsync(Connections connections, PostgresStoreOptions options, TimeProvider clock, CancellationToken cancel)
     {
         var holder = $"{Environment.MachineName}, process {Environment.ProcessId}, {Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}";
-        try
+        for (var began = clock.GetTimestamp(); ; await Task.Delay(LockPause, clock, cancel))
         {
-            var session = await WriterSession.OpenAsync(connections, options, holder, migrates: true, clock, cancel);
-            return new PostgresWriter(connections, options, clock, holder, session);
-        }
-        catch (Exception refusal) when (PostgresFaults.IsOfStore(refusal))
-        {
-            throw PostgresFaults.Translate(refusal, connections.Where);
+            try
+            {
+                var session = await WriterSession.OpenAsync(connections, options, holder, migrates: true, clock, cancel);
+                return new PostgresWriter(connections, options, clock, holder, session);
+            }
+            catch (StoreException refusal) when (refusal.Fault == StoreFault.Locked && clock.GetElapsedTime(began) < options.LockPatience)
+            {
+                // The session of a process that was killed ends when the server notices.
+            }
+            catch (Exception refusal) when (PostgresFaults.IsOfStore(refusal))
+            {
+                throw PostgresFaults.Translate(refusal, connections.Where);
+            }
         }
     }
 
