@@ -3,6 +3,7 @@
 DIR ?= .
 SEEDS ?= 1000
 KILLS ?= 200
+STORE ?= sqlite
 
 DOTNET := dotnet
 DISPATCH := artifacts/dispatch/dispatch
@@ -38,16 +39,16 @@ check: setup ## all that must hold: format, build, tests, docs, 500 simulation s
 demo: build ## watch real workers do real work while one of them is killed [DIR=path]
 	@$(DISPATCH) demo "$(DIR)"
 
-bench: setup ## measure speed and size beside a bare web server on this machine
+bench: setup ## measure speed and size beside a bare web server on this machine [STORE=sqlite|postgres]
 	@build/all.sh
-	@$(DOTNET) run --project bench/Dispatch.Bench -c Release --no-build
+	@$(DOTNET) run --project bench/Dispatch.Bench -c Release --no-build -- --store $(STORE)
 
 simulate: ## run the core in virtual time under crashes and bad workers [SEEDS=1000]
 	@build/sdk.sh
 	@$(DOTNET) run --project tests/Simulation -c Release -- --seeds $(SEEDS)
 
-crash: build ## kill a real broker again and again and look for lost work [KILLS=200]
-	@$(DOTNET) run --project tests/Chaos -c Release -- crash --kills $(KILLS) --dispatch $(DISPATCH)
+crash: build ## kill a real broker again and again and look for lost work [KILLS=200 STORE=sqlite|postgres]
+	@$(DOTNET) run --project tests/Chaos -c Release -- crash --kills $(KILLS) --store $(STORE) --dispatch $(DISPATCH)
 
 prove: ## show that simulation and crash test can fail: planted bugs must be caught
 	@build/sdk.sh

@@ -11,6 +11,10 @@ have_sqlite_library() {
   esac
 }
 
+have_postgresql() {
+  command -v initdb || ls /usr/lib/postgresql/*/bin/initdb
+}
+
 missing=()
 need() { # need PACKAGE CHECK...: CHECK succeeds when the package's part is there, however it got there
   local package=$1
@@ -23,6 +27,7 @@ if [ "${1:-test}" = test ]; then
   need sqlite3 command -v sqlite3
   need wrk command -v wrk
   need git command -v git
+  need postgresql have_postgresql
   need procps command -v pgrep
   need nodejs command -v node
   need npm command -v npm

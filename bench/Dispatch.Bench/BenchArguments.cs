@@ -12,6 +12,7 @@ internal sealed record BenchArguments
         Measures a real broker over HTTP; the load runs on the same machine. Without a row: all.
 
           --seconds N      length of the timed rows, 1 to 600 (default 10)
+          --store STORE    sqlite or postgres: a server of its own below the work directory (default sqlite)
           --dispatch PATH  the command under test (default artifacts/dispatch/dispatch of this repository)
           --work-dir DIR   where stores are made and removed again; a real disk (default: the temporary directory)
           --json FILE      write the result there too
@@ -33,6 +34,9 @@ internal sealed record BenchArguments
 
     public string Broker { get; init; } = "";
 
+    /// <summary>Whether the broker stores in a PostgreSQL of the run's own.</summary>
+    public bool OnPostgres { get; init; }
+
     public string WorkDirectory { get; init; } = Path.GetTempPath();
 
     public string? JsonFile { get; init; }
@@ -41,7 +45,7 @@ internal sealed record BenchArguments
 
     /// <summary>How the broker was set up, in a line.</summary>
     public string Setting =>
-        $"{Broker} serve with `{BrokerProcess.Configuration.Trim()}` and every other key at its default (fsync on, access log as it comes, standard output to a file); "
+        $"{Broker} serve with `{BrokerProcess.Configuration.Trim()}` and every other key at its default ({(OnPostgres ? "PostgreSQL on the same machine with its defaults, " : "")}fsync on, access log as it comes, standard output to a file); "
         + $"load from one thread on the same machine, {WarmUp.TotalSeconds} s of warming up before each timed row, {Time.TotalSeconds} s measured";
 
     public bool Wants(string row) => Rows.Contains(row);
@@ -63,6 +67,9 @@ internal sealed record BenchArguments
                     seconds = int.TryParse(Value(), NumberStyles.None, CultureInfo.InvariantCulture, out var number) && number is >= 1 and <= 600
                         ? number
                         : throw new FormatException($"--seconds {words[i]}: a whole number from 1 to 600 is wanted.");
+                    break;
+                case "--store":
+                    parsed = parsed with { OnPostgres = Value() switch { "sqlite" => false, "postgres" => true, _ => throw new FormatException($"--store {words[i]}: there are sqlite and postgres.") } };
                     break;
                 case "--dispatch":
                     parsed = parsed with { Broker = Path.GetFullPath(Value()) };

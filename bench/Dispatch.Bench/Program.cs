@@ -3,6 +3,7 @@ using Dispatch.Bench;
 using Dispatch.Bench.Reporting;
 using Dispatch.Bench.Rows;
 using Dispatch.Bench.Targets;
+using Dispatch.Servers;
 
 if (args is ["bare-server", var portFile])
 {
@@ -30,6 +31,12 @@ catch (FormatException wrong)
 if (!OperatingSystem.IsLinux())
 {
     Console.Error.WriteLine("The load client and the gauges use epoll and /proc: Linux only.");
+    return 2;
+}
+
+if (arguments.OnPostgres && PostgresServer.Missing is { } missing)
+{
+    Console.Error.WriteLine(missing);
     return 2;
 }
 
@@ -70,7 +77,8 @@ async Task<int> RunAsync()
 {
     var machine = Machine.Describe(directory);
     var report = new Report(machine, arguments);
-    var bench = new Bench(arguments, directory, stop.Token);
+    await using var postgres = arguments.OnPostgres ? await PostgresServer.StartAsync(directory) : null;
+    var bench = new Bench(arguments, directory, postgres, stop.Token);
     Console.WriteLine($"machine: {machine}");
 
     // The store rows come as one: they share the store of a million tasks.

@@ -14,7 +14,6 @@ using Dispatch.Host.Streams;
 using Dispatch.Host.Telemetry;
 using Dispatch.Host.Webhooks;
 using Dispatch.Sequencing;
-using Dispatch.Storage.Sqlite;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -110,7 +109,7 @@ public sealed class Broker : IAsyncDisposable
         DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null, LoadedConfig? source = null, Action<IServiceCollection>? compose = null)
     {
         // The store's lock first: of two brokers that start at once on one directory, only the one that has it may make a token.
-        var store = OpenStore(config, clock);
+        var store = await OpenStoreAsync(config, clock, cancel);
         var stopping = new CancellationTokenSource();
         WebApplication? app = null;
         Sequencer? sequencer = null;
@@ -283,11 +282,11 @@ public sealed class Broker : IAsyncDisposable
         logger.Listening(bound.ToString(), operationsBound.ToString(), config.DataDirectory, Version);
     }
 
-    private static SqliteStore OpenStore(DispatchConfig config, TimeProvider clock)
+    private static async Task<IStore> OpenStoreAsync(DispatchConfig config, TimeProvider clock, CancellationToken cancel)
     {
         try
         {
-            return SqliteStore.Open(new SqliteStoreOptions { Path = config.Database.FilePath }, clock);
+            return await Stores.OpenAsync(config.Database, clock, cancel);
         }
         catch (StoreException failure)
         {

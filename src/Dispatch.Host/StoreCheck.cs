@@ -1,5 +1,6 @@
 using Dispatch.Invariants;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Postgres;
 using Dispatch.Storage.Sqlite;
 
 namespace Dispatch.Host;
@@ -22,25 +23,33 @@ public static class StoreCheck
     }
 
     /// <summary>
-    /// Reads the whole file for damage, folds its log from the first event and compares what comes out with the tables. Reads only, so
+    /// Reads the whole file for damage (that of PostgreSQL is the server's own business: pg_amcheck), folds its log from the first event and compares what comes out with the tables. Reads only, so
     /// a broker may run beside it; when none does, no file is made beside the database.
     /// </summary>
-    /// <param name="databaseFile">The database.</param>
+    /// <param name="location">The file, or the address of a PostgreSQL: see <see cref="Configuration.DatabaseSettings.Location"/>.</param>
     /// <param name="progress">Told now and then how far it is; null: nobody.</param>
     /// <param name="stop">Ends the check.</param>
     /// <exception cref="BrokerStartException">The store can not be read.</exception>
-    public static async Task<StoreReport> RunAsync(string databaseFile, IProgress<StoreProgress>? progress, CancellationToken stop)
+    public static async Task<StoreReport> RunAsync(string location, IProgress<StoreProgress>? progress, CancellationToken stop)
     {
         try
         {
-            if (SqliteStore.IsAtRest(databaseFile) && await CheckAtRestAsync(databaseFile, progress, stop) is { } report)
+            if (PostgresUrl.IsScheme(location))
+                return await CheckAsync(location, progress, stop);
+            if (SqliteStore.IsAtRest(location) && await CheckAtRestAsync(location, progress, stop) is { } report)
                 return report;
-            return await CheckAsync(new SqliteStoreOptions { Path = databaseFile }, progress, stop);
+            return await CheckAsync(new SqliteStoreOptions { Path = location }, progress, stop);
         }
         catch (StoreException failure)
         {
             throw new BrokerStartException(failure.Message, null, failure);
         }
+    }
+
+    private static async Task<StoreReport> CheckAsync(string address, IProgress<StoreProgress>? progress, CancellationToken stop)
+    {
+        await using var store = Stores.OpenForReading(address);
+        return await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
     }
 
     // Null when a broker has come to the file meanwhile: pages of two states may then have been read.

@@ -6,12 +6,11 @@ using Dispatch.Host.Http;
 using Dispatch.Invariants;
 using Dispatch.Retention;
 using Dispatch.Sequencing;
-using Dispatch.Storage.Sqlite;
 using Dispatch.Tasks;
 
 namespace Dispatch.Host;
 
-/// <summary>The log in a store's file, read without a broker: what <c>dispatch events replay</c> and <c>dispatch audit</c> run. A broker may be at work on it.</summary>
+/// <summary>The log in a store, read without a broker: what <c>dispatch events replay</c> and <c>dispatch audit</c> run. A broker may be at work on it.</summary>
 public static class StoredLog
 {
     private const int ReportEvery = 10_000;
@@ -24,7 +23,7 @@ public static class StoredLog
     /// <param name="progress">Told now and then how many events are folded.</param>
     /// <returns>The state as of then.</returns>
     /// <exception cref="BrokerStartException">The store can't be read, the log ends before, or it is no longer kept so far back.</exception>
-    public static async Task<RebuiltState> ReplayAsync(string databaseFile, long? to, bool withTasks, IProgress<long>? progress, CancellationToken stop)
+    public static async Task<RebuiltState> ReplayAsync(string location, long? to, bool withTasks, IProgress<long>? progress, CancellationToken stop)
     {
         var state = new State(new StateOptions(), live: false);
         long timestamp = 0;
@@ -48,7 +47,7 @@ public static class StoredLog
         if (to > state.Sequence)
             throw new BrokerStartException($"The log ends at event {state.Sequence}.", $"Ask for an event up to that one: --to {state.Sequence}");
 
-        Task ReadAllAsync() => ReadAsync(databaseFile, row =>
+        Task ReadAllAsync() => ReadAsync(location, row =>
         {
             if (row.Start is { } start)
             {
@@ -121,7 +120,7 @@ public static class StoredLog
     /// <param name="checkpoints">Checkpoints exported before, to be found in the log as they say: a log that was cut, or written anew, is not as it was.</param>
     /// <param name="progress">Told now and then how many events are checked.</param>
     /// <exception cref="BrokerStartException">The store can't be read.</exception>
-    public static async Task<AuditReport> VerifyAsync(string databaseFile, IReadOnlyList<LogCheckpoint> checkpoints, IProgress<long>? progress, CancellationToken stop)
+    public static async Task<AuditReport> VerifyAsync(string location, IReadOnlyList<LogCheckpoint> checkpoints, IProgress<long>? progress, CancellationToken stop)
     {
         var findings = new FindingList();
         var beginning = new BaseCheck(findings);
@@ -132,7 +131,7 @@ public static class StoredLog
         long? firstBad = null;
         var wanted = checkpoints.ToLookup(checkpoint => checkpoint.Sequence);
         var met = 0;
-        await ReadAsync(databaseFile, row =>
+        await ReadAsync(location, row =>
         {
             if (row.Start is not { } start)
                 return;
@@ -185,11 +184,11 @@ public static class StoredLog
     }
 
     private static async Task ReadAsync(
-        string databaseFile, Action<BaseRow> begin, Func<LogEntry, bool> take, Action end, CancellationToken stop, BaseCheck? check = null)
+        string location, Action<BaseRow> begin, Func<LogEntry, bool> take, Action end, CancellationToken stop, BaseCheck? check = null)
     {
         try
         {
-            await using var store = SqliteStore.OpenForReading(new SqliteStoreOptions { Path = databaseFile });
+            await using var store = Stores.OpenForReading(location);
             await using var audit = await store.OpenAuditAsync(stop);
             var unsound = new FindingList();
             await (check ?? new BaseCheck(unsound)).ReadAsync(audit, begin, stop);

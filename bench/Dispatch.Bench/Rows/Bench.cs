@@ -1,11 +1,14 @@
 using Dispatch.Bench.Reporting;
 using Dispatch.Bench.Targets;
+using Dispatch.Servers;
 
 namespace Dispatch.Bench.Rows;
 
 /// <summary>What the rows of one run share: arguments, the bare endpoint's figures, a place for stores.</summary>
-internal sealed class Bench(BenchArguments arguments, string directory, CancellationToken cancellation)
+/// <param name="postgres">The server that brokers store in; null: they store in SQLite.</param>
+internal sealed class Bench(BenchArguments arguments, string directory, PostgresServer? postgres, CancellationToken cancellation)
 {
+    private readonly HashSet<string> databases = [];
     private int _stores;
 
     public BenchArguments Arguments => arguments;
@@ -28,10 +31,21 @@ internal sealed class Bench(BenchArguments arguments, string directory, Cancella
         return result;
     }
 
+    // A store's directory has a database by its name.
+    private async Task<string?> DatabaseOfAsync(string store)
+    {
+        if (postgres is null)
+            return null;
+        var name = "bench_" + Path.GetFileName(store);
+        if (databases.Add(name))
+            await postgres.CreateDatabaseAsync(name);
+        return postgres.Url(name);
+    }
+
     /// <summary>Starts a broker on a store, does something with it and stops it. Its last words go with a failure.</summary>
     public async Task<T> OnStoreAsync<T>(string store, Func<BrokerProcess, Task<T>> work)
     {
-        await using var broker = await BrokerProcess.StartAsync(arguments.Broker, store, cancellation);
+        await using var broker = await BrokerProcess.StartAsync(arguments.Broker, store, await DatabaseOfAsync(store), cancellation);
         try
         {
             var result = await work(broker);

@@ -40,15 +40,16 @@ internal sealed class BrokerProcess : IAsyncDisposable
     /// <summary>Starts it and waits until it is ready.</summary>
     /// <param name="program">Path of the command.</param>
     /// <param name="directory">Holds configuration, log and <c>data/</c>; kept when the broker stops.</param>
+    /// <param name="database">The address of its store; null: a file in <c>data/</c>.</param>
     /// <param name="cancellation">Gives up waiting, and ends the process.</param>
-    public static async Task<BrokerProcess> StartAsync(string program, string directory, CancellationToken cancellation)
+    public static async Task<BrokerProcess> StartAsync(string program, string directory, string? database, CancellationToken cancellation)
     {
         var data = Path.Combine(directory, "data");
         Directory.CreateDirectory(data);
         var announcement = Path.Combine(data, "broker.json");
         File.Delete(announcement);
         var configuration = Path.Combine(directory, "dispatch.yaml");
-        await File.WriteAllTextAsync(configuration, Configuration, cancellation);
+        await File.WriteAllTextAsync(configuration, database is null ? Configuration : $"{Configuration}database: {{ url: \"{database}\" }}\n", cancellation);
 
         var started = Stopwatch.GetTimestamp();
         var child = ChildProcess.Start(

@@ -42,9 +42,9 @@ internal sealed class Examination(Invocation run)
         if (File.Exists(adminToken))
             yield return Permissions("token", adminToken, (UnixFileMode)0b000_111_111, "may be read by others than its owner");
 
-        var database = config.Config.Database.FilePath;
-        if (File.Exists(database))
-            yield return Permissions("file", database, (UnixFileMode)0b000_111_111, "may be read by others than its owner", Finding.Warning);
+        var database = config.Config.Database;
+        if (!database.IsPostgres && File.Exists(database.FilePath))
+            yield return Permissions("file", database.FilePath, (UnixFileMode)0b000_111_111, "may be read by others than its owner", Finding.Warning);
 
         var broker = new Brokers.DataDirectory(directory).FindBroker();
         if (broker is not null)
@@ -145,13 +145,13 @@ internal sealed class Examination(Invocation run)
         }
     }
 
-    private async Task<Finding> StoreAsync(string file)
+    private async Task<Finding> StoreAsync(DatabaseSettings database)
     {
-        if (!File.Exists(file))
-            return new Finding("store", Finding.Warning, $"{file} is not there yet", "The first dispatch serve makes it.");
+        if (!database.IsPostgres && !File.Exists(database.FilePath))
+            return new Finding("store", Finding.Warning, $"{database.FilePath} is not there yet", "The first dispatch serve makes it.");
         try
         {
-            var report = await StoreCheck.RunAsync(file, progress: null, run.Stop);
+            var report = await StoreCheck.RunAsync(database.Location, progress: null, run.Stop);
             return report.IsSound
                 ? new Finding("store", Finding.Fine, report.Events == 0 ? "nothing has happened yet" : $"{Plural.Of(report.Events, "event")} keep the rules and fold to the {Plural.Of(report.Rows.Tasks, "task")} in the tables{(report.Horizon > 1 ? $"; kept from event {report.Horizon} on" : "")}")
                 : new Finding("store", Finding.Fault, $"{Plural.Of(report.Count, "fault")} in the log or the tables", "Stop the broker, keep this directory, and restore the last backup.") { Details = [.. report.Findings.Select(found => found.ToString()!)] };

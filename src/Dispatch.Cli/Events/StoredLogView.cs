@@ -66,12 +66,12 @@ internal static class StoredLogView
 
     public static async Task<int> CheckpointAsync(Invocation run, string? file)
     {
-        var database = Database(run);
-        var report = await Guarded(() => StoredLog.VerifyAsync(database, [], Progress(run, "events checked"), run.Stop));
+        var config = Operations.Configuration.Load(run, new Dictionary<string, string>()).Config;
+        var report = await Guarded(() => StoredLog.VerifyAsync(config.Database.Location, [], Progress(run, "events checked"), run.Stop));
         if (report.FirstBad is { } bad)
             throw new CommandException(new CommandFault(ExitCode.Failed, "log_changed", $"The log is not as it was written from event {bad} on; nothing was signed.", "See: dispatch audit verify"));
 
-        var checkpoint = await Guarded(() => Task.FromResult(LogCheckpoint.Sign(Path.GetDirectoryName(database)!, report.LastSequence, report.LastHash, TimeProvider.System.GetUtcNow())));
+        var checkpoint = await Guarded(() => Task.FromResult(LogCheckpoint.Sign(config.DataDirectory, report.LastSequence, report.LastHash, TimeProvider.System.GetUtcNow())));
         var line = CliJson.Write(new CheckpointBody(checkpoint.Sequence, checkpoint.Hash, checkpoint.Time, checkpoint.Key, checkpoint.Signature));
         if (file is not null)
             await File.AppendAllTextAsync(file, line + "\n", run.Stop);
@@ -83,7 +83,7 @@ internal static class StoredLogView
     }
 
     private static string Database(Invocation run) =>
-        Operations.Configuration.Load(run, new Dictionary<string, string>()).Config.Database.FilePath;
+        Operations.Configuration.Load(run, new Dictionary<string, string>()).Config.Database.Location;
 
     private static IEnumerable<LogCheckpoint> ReadCheckpoints(string file)
     {

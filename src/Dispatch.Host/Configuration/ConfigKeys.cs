@@ -1,4 +1,5 @@
 using System.Net;
+using Dispatch.Storage.Postgres;
 using Dispatch.Tasks;
 using Microsoft.Extensions.Logging;
 
@@ -33,8 +34,8 @@ public static class ConfigKeys
         ConfigKey.Choice("auth.visibility", ConfigKey.Names<Visibility>(), c => c.Auth.EffectiveVisibility, (c, v) => c with { Auth = c.Auth with { Visibility = v } },
             "What a caller reads: every task of the swarm, or what it submitted, owns or is assigned. Without it: `swarm` with `trusted_header`, `own` with `token`.", clear: c => c with { Auth = c.Auth with { Visibility = null } }),
 
-        ConfigKey.Text("database.url", "sqlite:// and the path of a file, as in sqlite://~/.dispatch/dispatch.db or sqlite:///var/lib/dispatch/dispatch.db", SqliteUrl.IsValid, c => c.Database.Url, (c, v) => c with { Database = new() { Url = v! } },
-            "The store. The file's directory is the data directory.", "DISPATCH_DATABASE_URL"),
+        ConfigKey.Text("database.url", "sqlite:// and the path of a file, as in sqlite://~/.dispatch/dispatch.db or sqlite:///var/lib/dispatch/dispatch.db, or the address of a PostgreSQL database, as in postgresql://dispatch@db.example.org/dispatch?sslmode=verify-full", IsDatabase, c => c.Database.Url, (c, v) => c with { Database = c.Database with { Url = v! } },
+            "The store. The file's directory is the data directory; with PostgreSQL (13 or later) that is `--data-dir`, or `~/.dispatch`. Its password is best left to `PGPASSWORD` or `~/.pgpass`.", "DISPATCH_DATABASE_URL"),
 
         ConfigKey.Duration("assignment.tick_interval_ms", 10, Hour, c => c.Assignment.TickInterval, (c, v) => c with { Assignment = c.Assignment with { TickInterval = v } },
             "Period of the safety net that looks for work to assign; not the latency of assignment.", "DISPATCH_TICK_INTERVAL_MS", live: true),
@@ -129,6 +130,8 @@ public static class ConfigKeys
         || (IPAddress.TryParse(text, out IPAddress? address) && (text.Contains(':') || address.ToString() == text));
 
     private static bool IsToken(string text) => text.Length <= 512 && text.All(c => c is > ' ' and <= '~');
+
+    private static bool IsDatabase(string url) => PostgresUrl.IsScheme(url) ? PostgresUrl.FindFault(url) is null : SqliteUrl.IsValid(url);
 
     private static bool IsHost(string text) =>
         IPAddress.TryParse(text.Trim('[', ']'), out _) || Uri.CheckHostName(text) == UriHostNameType.Dns;

@@ -1,4 +1,5 @@
 using System.Collections;
+using Dispatch.Storage.Postgres;
 
 namespace Dispatch.Host.Configuration;
 
@@ -11,7 +12,10 @@ public sealed record ConfigInputs
     /// <summary>What the file holds, by who has read it already. Null: it is read.</summary>
     public ReadOnlyMemory<byte>? Content { get; init; }
 
-    /// <summary>The directory named by --data-dir: the same as database.url sqlite://DIR/dispatch.db. Null: none named.</summary>
+    /// <summary>
+    /// The directory named by --data-dir: the same as database.url sqlite://DIR/dispatch.db; with a PostgreSQL in database.url it is only where the admin
+    /// token and broker.json are kept. Null: none named.
+    /// </summary>
     public string? DataDirectory { get; init; }
 
     /// <summary>Values of the command line by dotted key, such as "server.port".</summary>
@@ -128,7 +132,7 @@ public sealed class ConfigLoader
     {
         if (inputs.DataDirectory is { } directory)
         {
-            if (inputs.Overrides.TryGetValue("database.url", out string? url))
+            if (inputs.Overrides.TryGetValue("database.url", out string? url) && !PostgresUrl.IsScheme(url))
                 faults.Add(new ConfigFault("database.url", SecretMask.Url(url), "flag database.url", "is given together with --data-dir, which sets it too; give one of them"));
             else
                 SetDataDirectory(directory, "flag --data-dir");
@@ -157,7 +161,9 @@ public sealed class ConfigLoader
         string path = directory == "~" || directory.StartsWith("~/", StringComparison.Ordinal)
             ? inputs.HomeDirectory + directory[1..]
             : Path.GetFullPath(directory, inputs.WorkingDirectory);
-        Set(ConfigKeys.Find("database.url")!, SqliteUrl.FromFilePath(Path.Combine(path, "dispatch.db")), source);
+        config = config with { Database = config.Database with { Directory = path } };
+        if (!config.Database.IsPostgres)
+            Set(ConfigKeys.Find("database.url")!, SqliteUrl.FromFilePath(Path.Combine(path, "dispatch.db")), source);
     }
 
     private void Set(ConfigKey key, string? text, string source)
@@ -176,8 +182,7 @@ public sealed class ConfigLoader
 
     private static string Hint(ConfigKey key, string? text) => (key.Path, text) switch
     {
-        ("database.url", not null) when text.StartsWith("postgres", StringComparison.OrdinalIgnoreCase) =>
-            ". PostgreSQL is not in this release: it stores in SQLite only",
+        ("database.url", not null) when PostgresUrl.IsScheme(text) => $". {PostgresUrl.FindFault(text)}",
         ("database.url", not null) when text.Contains(":memory:", StringComparison.Ordinal) =>
             ". A broker's store must outlive its process",
         ("server.port", not null) when text.StartsWith("tcp://", StringComparison.Ordinal) =>
@@ -239,6 +244,12 @@ public sealed class ConfigLoader
 
     private void MakeDatabaseAbsolute()
     {
+        if (config.Database.IsPostgres)
+        {
+            config = config with { Database = config.Database with { Directory = config.Database.Directory ?? Path.Combine(inputs.HomeDirectory, ".dispatch") } };
+            return;
+        }
+
         string path = SqliteUrl.ToFilePath(config.Database.Url, inputs.HomeDirectory, inputs.WorkingDirectory);
         config = config with { Database = new DatabaseSettings { Url = SqliteUrl.FromFilePath(path) } };
     }

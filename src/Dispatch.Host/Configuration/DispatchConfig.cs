@@ -57,8 +57,10 @@ public sealed record DispatchConfig
     /// <summary>The device directory. Read and validated, not used by this release.</summary>
     public AlexandriaSettings Alexandria { get; init; } = new();
 
-    /// <summary>The directory that holds the database, the lock, the admin token and broker.json.</summary>
-    public string DataDirectory => Path.GetDirectoryName(Database.FilePath)!;
+    /// <summary>The directory that holds the admin token, broker.json and, with SQLite, the database and its lock.</summary>
+    public string DataDirectory => Database.IsPostgres
+        ? Path.GetFullPath(Database.Directory ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".dispatch"))
+        : Path.GetDirectoryName(Database.FilePath)!;
 
     /// <summary>
     /// Keys that are set but that this release does not use yet, by name: <c>serve</c> warns about each once.

@@ -1,4 +1,5 @@
 using System.Net;
+using Dispatch.Storage.Postgres;
 using Microsoft.Extensions.Logging;
 
 namespace Dispatch.Host.Configuration;
@@ -77,10 +78,25 @@ public sealed record AuthSettings
 /// <summary>Section <c>database</c>.</summary>
 public sealed record DatabaseSettings
 {
-    /// <summary>sqlite:// and the path of the file; "~/" is the home directory. Default sqlite://~/.dispatch/dispatch.db.</summary>
+    /// <summary>
+    /// sqlite:// and the path of the file ("~/" is the home directory), or the postgresql:// address of a database. Default
+    /// sqlite://~/.dispatch/dispatch.db.
+    /// </summary>
     public string Url { get; init; } = "sqlite://~/.dispatch/dispatch.db";
 
-    /// <summary>The database file as an absolute path.</summary>
+    /// <summary>With PostgreSQL: where the admin token and broker.json are kept. Default null: ~/.dispatch. With SQLite it is the directory of the file.</summary>
+    public string? Directory { get; init; }
+
+    /// <summary>Whether the store is a PostgreSQL.</summary>
+    public bool IsPostgres => PostgresUrl.IsScheme(Url);
+
+    /// <summary>What a reader of the store is given: the file's path or, with its password, the address. Not to be shown.</summary>
+    public string Location => IsPostgres ? Url : FilePath;
+
+    /// <summary>What may be shown of it: the file's path, or user-less the database and its host.</summary>
+    public string Description => IsPostgres ? PostgresUrl.Describe(Url) : FilePath;
+
+    /// <summary>With SQLite: the database file as an absolute path.</summary>
     public string FilePath => SqliteUrl.ToFilePath(
         Url, Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), Environment.CurrentDirectory);
 }

@@ -1,5 +1,6 @@
 using Dispatch.Events;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
@@ -21,6 +22,7 @@ internal sealed class BatchWriter
     private readonly SqliteStatement commit;
     private readonly SqliteStatement rollback;
     private readonly SqliteStatement lastSequence;
+    private readonly SqliteStatement insertPerson;
     private readonly SqliteStatement insertEvent;
     private readonly SqliteStatement insertTask;
     private readonly SqliteStatement updateTask;
@@ -44,7 +46,8 @@ internal sealed class BatchWriter
     {
         this.connection = connection;
         specs = new SpecRows(connection);
-        people = new TaskPeople(connection);
+        insertPerson = connection.Prepare("INSERT OR IGNORE INTO task_people (person, block) VALUES (?, ?)");
+        people = new TaskPeople(WritePerson);
         states = new TaskStates(connection);
         log = new LogWriter(connection, specs, clock);
         registry = new RegistryWriter(connection, log);
@@ -53,14 +56,15 @@ internal sealed class BatchWriter
         commit = connection.Prepare("COMMIT");
         rollback = connection.Prepare("ROLLBACK");
         lastSequence = connection.Prepare("SELECT max(sequence) FROM events");
-        insertEvent = connection.Prepare(EventRows.Insert);
-        insertTask = connection.Prepare(TaskColumns.Insert);
-        updateTask = connection.Prepare(TaskColumns.UpdateState);
+        insertEvent = connection.Prepare(Sql.Insert("events", EventRows.Columns));
+        insertTask = connection.Prepare(Sql.Insert("tasks", TaskColumns.List));
+        updateTask = connection.Prepare(
+            $"UPDATE tasks SET {string.Join(", ", TaskColumns.OfState.Select(column => $"{TaskColumns.Name(column)} = ?{TaskColumns.At(column)}"))} WHERE number = ?{TaskColumns.At(TaskColumn.Number)}");
         updateWords = connection.Prepare("UPDATE tasks SET title = ?2, scope = ?3, submitter = ?4 WHERE number = ?1");
-        writePayload = connection.Prepare(SpecRows.InsertPayload);
+        writePayload = connection.Prepare(Sql.Replace("task_payloads", SpecColumns.Keys));
         insertLabel = connection.Prepare("INSERT OR IGNORE INTO task_labels (label, number) VALUES (?, ?)");
         deleteLabel = connection.Prepare("DELETE FROM task_labels WHERE label = ? AND number = ?");
-        insertAttempt = connection.Prepare(AttemptRows.Insert);
+        insertAttempt = connection.Prepare(Sql.Insert("attempts", AttemptRows.Columns));
         insertKey = connection.Prepare("INSERT INTO idempotency (caller, key, body_hash, number) VALUES (?, ?, ?, ?)");
         deleteKey = connection.Prepare("DELETE FROM idempotency WHERE caller = ? AND key = ? AND number = ?");
         requesterOf = connection.Prepare("SELECT requester FROM tasks WHERE number = ?");
@@ -163,7 +167,7 @@ internal sealed class BatchWriter
             people.Note(task.Requester, task.Number);
             people.Note(task.Needs.Owner, task.Number);
             people.Note(task.Assignee, task.Number);
-            if (!SpecRows.IsToldBy(EventAt(batch, task.Number), spec))
+            if (!SpecColumns.IsToldBy(batch.EventAt(task.Number), spec))
                 WritePayload(task.Number, spec);
             WriteLabels(task.Number, spec.Labels);
             return;
@@ -194,7 +198,7 @@ internal sealed class BatchWriter
 
     private void WritePayload(long number, TaskSpec spec)
     {
-        SpecRows.BindPayload(writePayload, number, spec);
+        SpecColumns.BindPayload(writePayload, number, spec);
         writePayload.Execute();
     }
 
@@ -215,33 +219,17 @@ internal sealed class BatchWriter
         deleteLabel.Execute();
     }
 
-    private void WriteAttempt(Batch batch, EndedAttempt attempt)
+    private void WritePerson(string person, long block)
     {
-        AttemptRows.Bind(insertAttempt, attempt, withResult: attempt.Result is not null && !IsResultTold(batch, attempt));
-        insertAttempt.Execute();
+        insertPerson.Bind(1, person);
+        insertPerson.Bind(2, block);
+        insertPerson.Execute();
     }
 
-    /// <summary>True when the task's last event is its completion and has the result.</summary>
-    private static bool IsResultTold(Batch batch, EndedAttempt attempt)
+    private void WriteAttempt(Batch batch, EndedAttempt attempt)
     {
-        var (low, high) = (0, batch.Tasks.Count - 1);
-        while (low <= high)
-        {
-            var middle = (low + high) >>> 1;
-            var task = batch.Tasks[middle].Task;
-            if (task.Number == attempt.TaskNumber)
-            {
-                return task.Status == TaskState.Completed && task.Attempt == attempt.Attempt
-                    && EventAt(batch, task.LastSequence) is TaskCompleted told && ReferenceEquals(told.Result, attempt.Result);
-            }
-
-            if (task.Number < attempt.TaskNumber)
-                low = middle + 1;
-            else
-                high = middle - 1;
-        }
-
-        return false;
+        AttemptRows.Bind(insertAttempt, attempt, withResult: attempt.Result is not null && !batch.IsResultTold(attempt));
+        insertAttempt.Execute();
     }
 
     private void WriteKey(IdempotencyRow key)
@@ -300,11 +288,4 @@ internal sealed class BatchWriter
 
     private static TaskSpec SpecOf(TaskRow row) =>
         row.Spec ?? throw new ArgumentException($"The row of task {row.Task.Id} is to be written with its spec, but has none.");
-
-    /// <summary>The batch's events are gap-free, so that the sequence is the index.</summary>
-    private static EventData? EventAt(Batch batch, long sequence)
-    {
-        var index = sequence - batch.Events[0].Sequence;
-        return index >= 0 && index < batch.Events.Count ? batch.Events[(int)index].Data : null;
-    }
 }

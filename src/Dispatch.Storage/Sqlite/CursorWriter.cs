@@ -1,3 +1,4 @@
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Webhooks;
 
@@ -14,7 +15,9 @@ internal sealed class CursorWriter(SqliteConnection connection)
         INSERT INTO cursors (name, sequence, updated_at) VALUES (?1, ?2, ?3)
           ON CONFLICT (name) DO UPDATE SET updated_at = CASE sequence WHEN ?2 THEN updated_at ELSE ?3 END, sequence = ?2
         """);
-    private readonly SqliteStatement insertDelivery = connection.Prepare(DeliveryRows.Insert);
+    // A webhook that was deleted meanwhile takes no more history.
+    private readonly SqliteStatement insertDelivery = connection.Prepare(
+        $"INSERT INTO webhook_deliveries ({DeliveryRows.Columns}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE EXISTS (SELECT 1 FROM webhooks WHERE id = ?1)");
     private readonly SqliteStatement trimDeliveries = connection.Prepare(
         $"DELETE FROM webhook_deliveries WHERE webhook = ?1 AND id <= (SELECT id FROM webhook_deliveries WHERE webhook = ?1 ORDER BY id DESC LIMIT 1 OFFSET {WebhookDelivery.Kept})");
 

@@ -1,3 +1,4 @@
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 

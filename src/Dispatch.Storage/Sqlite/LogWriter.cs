@@ -1,5 +1,6 @@
 using Dispatch.Retention;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
@@ -64,7 +65,7 @@ internal sealed class LogWriter
               LEFT JOIN attempts a ON a.number = t.number AND a.attempt = t.attempt
              WHERE t.number > ? AND t.number <= ? ORDER BY t.number LIMIT ?
             """);
-        keepPayload = connection.Prepare(SpecRows.InsertPayload);
+        keepPayload = connection.Prepare(Sql.Replace("task_payloads", SpecColumns.Keys));
         keepResult = connection.Prepare("UPDATE attempts SET result = ? WHERE number = ? AND attempt = ?");
         firstEvent = connection.Prepare("SELECT min(sequence) FROM events");
         deletePublished = connection.Prepare(
@@ -154,7 +155,7 @@ internal sealed class LogWriter
         {
             if (lacksPayload && specs.Find(number) is { } spec)
             {
-                SpecRows.BindPayload(keepPayload, number, spec);
+                SpecColumns.BindPayload(keepPayload, number, spec);
                 keepPayload.Execute();
                 bytes += spec.Size;
             }

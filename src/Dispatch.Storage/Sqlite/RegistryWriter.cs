@@ -3,6 +3,7 @@ using Dispatch.Allowances;
 using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 
 namespace Dispatch.Storage.Sqlite;
@@ -11,30 +12,34 @@ namespace Dispatch.Storage.Sqlite;
 internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
 {
     private readonly JsonText json = new();
-    private readonly SqliteStatement writeAgent = connection.Prepare(AgentRows.Write);
+    private readonly SqliteStatement writeAgent = connection.Prepare(Sql.Replace("agents", AgentRows.Columns));
     private readonly SqliteStatement deleteAgent = connection.Prepare("DELETE FROM agents WHERE id = ?");
-    private readonly SqliteStatement writeToken = connection.Prepare(TokenRows.Write);
-    private readonly SqliteStatement writeSession = connection.Prepare(SessionRows.Write);
+    private readonly SqliteStatement writeToken = connection.Prepare(Sql.Replace("tokens", TokenRows.Columns));
+    private readonly SqliteStatement writeSession = connection.Prepare(Sql.Replace("sessions", SessionRows.Columns));
     private readonly SqliteStatement deleteSession = connection.Prepare("DELETE FROM sessions WHERE id = ?");
-    private readonly SqliteStatement writePublisher = connection.Prepare(PublisherRows.Write);
+    private readonly SqliteStatement writePublisher = connection.Prepare(Sql.Replace("publishers", PublisherRows.Columns));
     private readonly SqliteStatement deletePublisher = connection.Prepare("DELETE FROM publishers WHERE id = ?");
-    private readonly SqliteStatement insertPublished = connection.Prepare(PublisherRows.InsertPublished);
-    private readonly SqliteStatement writeWebhook = connection.Prepare(WebhookRows.Write);
+    // An id whose event is no longer kept may be used again, also before its row is deleted.
+    private readonly SqliteStatement insertPublished = connection.Prepare(
+        $"INSERT INTO published ({PublisherRows.PublishedColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (publisher, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5");
+    private readonly SqliteStatement writeWebhook = connection.Prepare(Sql.Replace("webhooks", WebhookRows.Columns));
     private readonly SqliteStatement deleteWebhook = connection.Prepare("DELETE FROM webhooks WHERE id = ?");
     private readonly SqliteStatement deleteDeliveries = connection.Prepare("DELETE FROM webhook_deliveries WHERE webhook = ?");
     private readonly SqliteStatement deleteCursor = connection.Prepare("DELETE FROM cursors WHERE name = 'webhook/' || ?");
 
-    private readonly SqliteStatement insertQuestion = connection.Prepare(QuestionRows.Insert);
-    private readonly SqliteStatement updateQuestion = connection.Prepare(QuestionRows.Update);
-    private readonly SqliteStatement writeResponder = connection.Prepare(QuestionRows.WriteResponder);
+    private readonly SqliteStatement insertQuestion = connection.Prepare(Sql.Insert("questions", QuestionRows.Full));
+    private readonly SqliteStatement updateQuestion = connection.Prepare(
+        "UPDATE questions SET status = ?3, answers = ?10, outcome = ?13, reason = ?14, replacement = ?15, closed_at = ?16, last_sequence = ?17 WHERE number = ?1");
+    private readonly SqliteStatement writeResponder = connection.Prepare(Sql.Replace("responders", QuestionRows.ResponderColumns));
     private readonly SqliteStatement deleteResponder = connection.Prepare("DELETE FROM responders WHERE id = ?");
-    private readonly SqliteStatement writeLimit = connection.Prepare(AllowanceRows.WriteLimit);
+    private readonly SqliteStatement writeLimit = connection.Prepare(Sql.Replace("limits", AllowanceRows.LimitColumns));
     private readonly SqliteStatement deleteLimit = connection.Prepare("DELETE FROM limits WHERE id = ?");
-    private readonly SqliteStatement writeBalance = connection.Prepare(AllowanceRows.WriteBalance);
+    private readonly SqliteStatement writeBalance = connection.Prepare(Sql.Replace("balances", AllowanceRows.BalanceColumns));
     private readonly SqliteStatement deleteBalance = connection.Prepare("DELETE FROM balances WHERE key = ?");
     private readonly SqliteStatement markBalances = connection.Prepare($"INSERT OR REPLACE INTO meta (key, value) VALUES ('{AllowanceRows.Mark}', ?)");
     private readonly SqliteStatement unmarkBalances = connection.Prepare($"DELETE FROM meta WHERE key = '{AllowanceRows.Mark}'");
-    private readonly SqliteStatement insertUsage = connection.Prepare(AllowanceRows.InsertUsage);
+    private readonly SqliteStatement insertUsage = connection.Prepare(
+        $"INSERT INTO usage_reports ({AllowanceRows.UsageColumns}) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (reporter, id) DO UPDATE SET hash = ?3, sequence = ?4 WHERE sequence < ?5");
 
     // False: it is sure that there is none.
     private bool marked = true;
@@ -112,7 +117,6 @@ internal sealed class RegistryWriter(SqliteConnection connection, LogWriter log)
     {
         foreach (var published in rows)
         {
-            // An id whose event is no longer kept may be used again, also before its row is deleted.
             PublisherRows.Bind(insertPublished, published);
             insertPublished.Bind(5, log.Horizon);
             insertPublished.Execute();

@@ -1,4 +1,5 @@
 using Dispatch.Events;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 
 namespace Dispatch.Storage.Sqlite;

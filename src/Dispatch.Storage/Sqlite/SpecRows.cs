@@ -1,6 +1,6 @@
-using System.Text.Json;
 using Dispatch.Events;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
@@ -12,9 +12,6 @@ namespace Dispatch.Storage.Sqlite;
 /// </summary>
 internal sealed class SpecRows
 {
-    internal const string InsertPayload =
-        "INSERT OR REPLACE INTO task_payloads (number, description, labels, context, estimate, idempotency_key, request_hash, confirm, budget) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-
     private readonly SqliteStatement created;
     private readonly SqliteStatement payload;
     private readonly SqliteStatement words;
@@ -24,31 +21,10 @@ internal sealed class SpecRows
     internal SpecRows(SqliteConnection connection)
     {
         created = connection.Prepare("SELECT data FROM events WHERE sequence = ? AND type = 'task.created'");
-        payload = connection.Prepare("SELECT description, labels, context, estimate, idempotency_key, request_hash, confirm, budget FROM task_payloads WHERE number = ?");
-        words = connection.Prepare("SELECT title, scope, submitter FROM tasks WHERE number = ?");
+        payload = connection.Prepare($"SELECT {SpecColumns.Payload} FROM task_payloads WHERE number = ?");
+        words = connection.Prepare($"SELECT {SpecColumns.Words} FROM tasks WHERE number = ?");
         history = connection.Prepare("SELECT previous, CASE WHEN type = 'task.completed' THEN data END FROM events WHERE sequence = ?");
         attemptResult = connection.Prepare("SELECT result FROM attempts WHERE number = ? AND attempt = ?");
-    }
-
-    /// <summary>True when the event of its creation tells all of the spec, so that it needs no row.</summary>
-    internal static bool IsToldBy(EventData? creation, TaskSpec spec) =>
-        creation is TaskCreated told
-        && told.Title == spec.Title && told.Description == spec.Description && told.Scope == spec.Scope
-        && told.Submitter == spec.Submitter && told.IdempotencyKey == spec.IdempotencyKey && told.BodyHash == spec.RequestHash && (told.Confirm ?? false) == spec.Confirm
-        && Same(told.Labels, spec.Labels) && Same(told.Context, spec.Context) && Same(told.Estimate, spec.Estimate) && Equals(told.Budget, spec.Budget);
-
-    internal static void BindPayload(SqliteStatement row, long number, TaskSpec spec)
-    {
-        row.Bind(1, number);
-        row.Bind(2, spec.Description);
-        row.Bind(3, spec.Labels);
-        row.Bind(4, spec.Context);
-        row.Bind(5, spec.Estimate);
-        row.Bind(6, spec.IdempotencyKey);
-        row.Bind(7, spec.RequestHash);
-        row.Bind(8, spec.Confirm ? 1L : 0L);
-        if (spec.Budget is { } budget)
-            row.BindText(9, JsonSerializer.SerializeToUtf8Bytes(budget, RowJson.Default.Amounts));
     }
 
     /// <summary>Null when there is no such task.</summary>
@@ -62,7 +38,7 @@ internal sealed class SpecRows
         created.Bind(1, number);
         try
         {
-            return created.Step() ? SpecOf((TaskCreated)TaskCreated.Is.Read(created.Utf8(0))) : null;
+            return created.Step() ? SpecColumns.Of((TaskCreated)TaskCreated.Is.Read(created.Utf8(0))) : null;
         }
         finally
         {
@@ -124,20 +100,7 @@ internal sealed class SpecRows
             if (!words.Step())
                 throw new FormatException($"Task {number} has a payload, but no row.");
 
-            return new TaskSpec
-            {
-                Title = words.Text(0),
-                Scope = words.NullableText(1),
-                Submitter = words.NullableText(2),
-                Description = payload.NullableText(0),
-                Labels = payload.NullableJson(1),
-                Context = payload.NullableJson(2),
-                Estimate = payload.NullableJson(3),
-                IdempotencyKey = payload.NullableText(4),
-                RequestHash = payload.NullableText(5),
-                Confirm = payload.Int64(6) != 0,
-                Budget = payload.Utf8(7) is { Length: > 0 } budget ? JsonSerializer.Deserialize(budget, RowJson.Default.Amounts) : null,
-            };
+            return SpecColumns.Read(payload, words, 0);
         }
         finally
         {
@@ -145,22 +108,4 @@ internal sealed class SpecRows
             payload.Reset();
         }
     }
-
-    private static TaskSpec SpecOf(TaskCreated told) => new()
-    {
-        Title = told.Title,
-        Description = told.Description,
-        Scope = told.Scope,
-        Labels = told.Labels,
-        Context = told.Context,
-        Estimate = told.Estimate,
-        Submitter = told.Submitter,
-        IdempotencyKey = told.IdempotencyKey,
-        Confirm = told.Confirm ?? false,
-        Budget = told.Budget,
-        RequestHash = told.BodyHash,
-    };
-
-    private static bool Same(JsonBytes? one, JsonBytes? other) =>
-        ReferenceEquals(one, other) || (one is not null && one.Equals(other));
 }

@@ -3,6 +3,7 @@ using Dispatch.Events;
 using Dispatch.Publishing;
 using Dispatch.Retention;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 

@@ -4,6 +4,7 @@ using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Retention;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
@@ -87,7 +88,7 @@ internal sealed class SqliteReader : IDisposable
     internal List<StoredTask> ListTasks(TaskQuery query)
     {
         var found = new List<WorkTask>();
-        foreach (var (sql, bind) in TaskListing.For(query, StateRows.LoadTotals(totals)))
+        foreach (var (sql, bind) in TaskListing.For(query, StateRows.LoadTotals(totals), TaskStates.Listing))
         {
             var rows = Listing(sql);
             bind(rows);

@@ -1,6 +1,7 @@
 using Dispatch.Allowances;
 using Dispatch.Events;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
@@ -106,7 +107,7 @@ internal sealed class StateRows(SqliteConnection connection)
     private List<WorkTask> LoadByIndex(long expected)
     {
         var found = new List<WorkTask>((int)expected);
-        foreach (var (sql, bind) in TaskListing.For(new TaskQuery { Statuses = Live, Limit = -1 }, new long[Live.Length]))
+        foreach (var (sql, bind) in TaskListing.For(new TaskQuery { Statuses = Live, Limit = -1 }, new long[Live.Length], TaskStates.Listing))
         {
             using var rows = connection.Prepare(sql);
             bind(rows);

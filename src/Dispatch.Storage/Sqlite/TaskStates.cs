@@ -1,3 +1,4 @@
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
 
@@ -15,6 +16,22 @@ internal sealed class TaskStates(SqliteConnection connection)
 
     /// <summary>The condition of the index on the other states; a query has to repeat it word for word to be read along that index.</summary>
     internal const string Others = "status <> 'pending' AND status <> 'assigned' AND status <> 'running' AND status <> 'completed'";
+
+    /// <summary>Task lists along the indexes there are. SQLite has no statistics of ours: the indexes are named.</summary>
+    internal static readonly ListingForms Listing = new()
+    {
+        Mark = '?',
+        All = "tasks t NOT INDEXED",
+        Labelled = "task_labels l CROSS JOIN tasks t ON t.number = l.number",
+        Children = "tasks t INDEXED BY tasks_by_parent",
+        OfBlocks = static (blocks, alias) =>
+            $"{blocks} CROSS JOIN tasks t NOT INDEXED ON t.number >= {alias}.block * {TaskPeople.BlockSize} AND t.number < ({alias}.block + 1) * {TaskPeople.BlockSize}",
+        StatesInBlocks = Kept,
+        OfOtherStates = "tasks t INDEXED BY tasks_by_status",
+
+        // The second half is what lets SQLite use the partial index.
+        OtherState = "t.status = @ AND " + Others,
+    };
 
     private const int Remembered = 4096;
 

@@ -1,4 +1,5 @@
 using Dispatch.Sequencing;
+using Dispatch.Storage.Rows;
 using Dispatch.Storage.Sqlite;
 using Dispatch.Storage.Sqlite.Native;
 using Dispatch.Tasks;
@@ -37,7 +38,7 @@ public sealed class TaskListingTests : IDisposable
     public void A_list_is_read_along_its_index_newest_first(string list, TaskQuery query, string first)
     {
         Assert.NotEmpty(list);
-        foreach (var (sql, bind) in TaskListing.For(query, Enumerable.Repeat(Many, 9).ToArray()))
+        foreach (var (sql, bind) in TaskListing.For(query, Enumerable.Repeat(Many, 9).ToArray(), TaskStates.Listing))
         {
             var plan = Explain(sql, bind);
 
@@ -53,7 +54,7 @@ public sealed class TaskListingTests : IDisposable
         totals[(int)TaskState.Completed] = Many;
         totals[(int)TaskState.Failed] = TaskListing.FewTasks;
 
-        var (sql, bind) = Assert.Single(TaskListing.For(new TaskQuery { Requester = "alice", Statuses = [TaskState.Failed] }, totals));
+        var (sql, bind) = Assert.Single(TaskListing.For(new TaskQuery { Requester = "alice", Statuses = [TaskState.Failed] }, totals, TaskStates.Listing));
 
         Assert.StartsWith("SEARCH t USING INDEX tasks_by_status", Explain(sql, bind)[0]);
     }

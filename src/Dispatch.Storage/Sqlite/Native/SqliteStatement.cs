@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using Dispatch.Events;
+using Dispatch.Storage.Rows;
 
 namespace Dispatch.Storage.Sqlite.Native;
 
@@ -9,7 +10,7 @@ namespace Dispatch.Storage.Sqlite.Native;
 /// Parameters count from 1, columns from 0, as in SQLite. After <see cref="Reset"/> every parameter is NULL again:
 /// a bind that was forgotten gives NULL, never the value of an earlier row.
 /// </summary>
-internal sealed unsafe class SqliteStatement : IDisposable
+internal sealed unsafe class SqliteStatement : IStoredRow, IRowParameters, IDisposable
 {
     private readonly SqliteConnection connection;
     private readonly BindingBuffer bytes = new();
