@@ -17,7 +17,7 @@ export MSBUILDDISABLENODEREUSE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test check demo bench simulate crash prove format docs
+.PHONY: help setup build test check demo bench simulate crash prove deb format docs
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ prove: ## show that simulation and crash test can fail: planted bugs must be cau
 	@$(DOTNET) publish src/Dispatch.Cli -c Release -o artifacts/planted/dispatch -p:PlantedBugs=true \
 		-p:ArtifactsPath=$(CURDIR)/artifacts/planted/build -v quiet --nologo
 	@$(DOTNET) run --project tests/Chaos -c Release -- crash --prove --dispatch artifacts/planted/dispatch/dispatch
+
+deb: setup ## build the Debian package to artifacts/dispatch_VERSION_ARCH.deb
+	@build/deb.sh
 
 format: ## put the source into the agreed form
 	@build/sdk.sh

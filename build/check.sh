@@ -13,6 +13,8 @@ dispatch=artifacts/dispatch/dispatch
 step format dotnet format whitespace . --folder --verify-no-changes --exclude artifacts
 # The compiler verifies the code style too: EnforceCodeStyleInBuild, with warnings as errors.
 step build build/all.sh || { echo; build/totals.sh; exit 1; }
+step unit build/unit.sh
+step alerts build/alerts.sh
 build/test.sh
 step simulation dotnet run --project tests/Simulation -c Release --no-build -- --seeds "$seeds"
 step simulation-repeats dotnet run --project tests/Simulation -c Release --no-build -- --determinism 25

@@ -31,9 +31,16 @@ if [ "${1:-test}" = test ]; then
   need procps command -v pgrep
   need nodejs command -v node
   need npm command -v npm
+  need systemd command -v systemd-analyze
 fi
 
+# What is needed of a package that is not to be installed.
+tools() {
+  [ "${1:-test}" != test ] || "$(dirname "$0")/promtool.sh" >/dev/null
+}
+
 if [ ${#missing[@]} -eq 0 ]; then
+  tools "$@"
   [ "${QUIET:-}" = 1 ] || echo "setup: nothing is missing"
   exit 0
 fi
@@ -61,3 +68,4 @@ if ! install >/dev/null 2>&1; then
   install
 fi
 echo "setup: installed ${missing[*]}"
+tools "$@"

@@ -9,6 +9,7 @@ using Dispatch.Host.Configuration;
 using Dispatch.Host.Http;
 using Dispatch.Host.Http.Edge;
 using Dispatch.Host.Http.Problems;
+using Dispatch.Host.Os;
 using Dispatch.Host.Questions;
 using Dispatch.Host.Streams;
 using Dispatch.Host.Telemetry;
@@ -48,14 +49,18 @@ public sealed class Broker : IAsyncDisposable
     private readonly WebhookRunners webhooks;
     private readonly ResponderRunners responders;
     private readonly RunningFile runningFile;
+    private readonly LiveConfig live;
+    private readonly TimeProvider clock;
     private readonly CancellationTokenSource stopping;
     private readonly ILogger logger;
     private Task? stop;
 
     private Broker(
         WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, LogRetention retention, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
-        EventBus bus, QuestionDesk desk, ResponderRunners responders, RunningFile runningFile, CancellationTokenSource stopping)
+        EventBus bus, QuestionDesk desk, ResponderRunners responders, RunningFile runningFile, LiveConfig live, TimeProvider clock, CancellationTokenSource stopping)
     {
+        this.live = live;
+        this.clock = clock;
         this.app = app;
         this.store = store;
         this.sequencer = sequencer;
@@ -99,6 +104,21 @@ public sealed class Broker : IAsyncDisposable
 
     /// <summary>Ends when the sequencer can't go on; the process should end then, and be started again.</summary>
     public Task Completion => sequencer.Completion;
+
+    /// <summary>How long the sequencer has been standing still, beyond the pause it may make. A store that refuses is waited for: that is none.</summary>
+    internal TimeSpan Stillness
+    {
+        get
+        {
+            if (sequencer.Refusing is not null)
+                return TimeSpan.Zero;
+            var still = clock.GetElapsedTime(sequencer.LastTurn) - live.Current.Assignment.TickInterval;
+            return still > TimeSpan.Zero ? still : TimeSpan.Zero;
+        }
+    }
+
+    /// <summary>Where whoever runs this broker logs what belongs to it.</summary>
+    internal ILoggerFactory Logs => app.Services.GetRequiredService<ILoggerFactory>();
 
     /// <summary>Opens the store, loads the state, and listens.</summary>
     /// <param name="logStream">Where log lines go; null: standard output.</param>
@@ -175,7 +195,11 @@ public sealed class Broker : IAsyncDisposable
             app.UseProblems();
             app.UseRefusals();
             app.UseHostNames(config.Server);
-            app.UseOperations(new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock), out var operationsPort);
+            var operations = new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock);
+            app.UseOperations(operations, out var operationsPort);
+            metrics.ObserveReady(() => operations.IsReady);
+            metrics.ObserveWebhooks(() => webhooks.Gauges);
+            metrics.ObserveDisk(() => FreeSpace.Of(config.DataDirectory));
             app.UseCallers(config.Auth, adminToken, tokens, sessions, callers, metrics);
             app.UseWebSockets();
             app.UseRouting();
@@ -202,7 +226,7 @@ public sealed class Broker : IAsyncDisposable
             var (url, operationsUrl) = Addresses(app);
             operationsPort.Value = operationsUrl.Port;
             var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, retention, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, stopping);
+            var broker = new Broker(app, store, sequencer, housekeeping, retention, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, live, clock, stopping);
             broker.Announce(config, adminToken, url, operationsUrl);
             housekeeping.Start(stopping.Token);
             configWatcher?.Start(stopping.Token);

@@ -1,8 +1,10 @@
 using Dispatch.Host.Configuration;
+using Dispatch.Host.Os;
+using Microsoft.Extensions.Logging;
 
 namespace Dispatch.Host;
 
-/// <summary>The broker as a process: what <c>dispatch serve</c> runs.</summary>
+/// <summary>The broker as a process: what <c>dispatch serve</c> runs. A service manager that asks for it is told how it stands.</summary>
 public static class BrokerProcess
 {
     /// <summary>Runs a broker until it is told to stop; then commits what it has taken, answers, and closes, all within 10 s.</summary>
@@ -14,11 +16,19 @@ public static class BrokerProcess
     {
         await using var broker = await Broker.StartAsync(config.Config, TimeProvider.System, stop, source: config);
         onHangUp(broker.ReadConfigAgain);
+        var logger = broker.Logs.CreateLogger<ServiceSocket>();
+        using var service = ServiceSocket.Open(Environment.GetEnvironmentVariable, Environment.ProcessId, logger);
+        using var serving = new CancellationTokenSource();
+        service.Ready($"Serving at {broker.Url}");
+        var watchdog = new Watchdog(service, () => broker.Stillness, TimeProvider.System, logger).RunAsync(serving.Token);
         var stopped = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         await using (stop.UnsafeRegister(static done => ((TaskCompletionSource)done!).TrySetResult(), stopped))
             await Task.WhenAny(stopped.Task, broker.Completion);
 
         var failed = broker.Completion.IsFaulted ? broker.Completion : null;
+        service.Stopping();
+        await serving.CancelAsync();
+        await watchdog;
         await broker.StopAsync();
         if (failed is not null)
             await failed;

@@ -9,7 +9,7 @@ public sealed class RootTests
         ".ci", ".editorconfig", ".git", ".gitattributes", ".github", ".gitignore",
         "CHANGELOG.md", "CONTRIBUTING.md", "Directory.Build.props", "Directory.Packages.props",
         "Dispatch.slnx", "LICENSE", "Makefile", "README.md", "global.json",
-        "bench", "build", "docs", "samples", "src", "tests",
+        "bench", "build", "deploy", "docs", "samples", "src", "tests",
     ];
 
     [Fact]

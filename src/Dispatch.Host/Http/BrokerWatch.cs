@@ -1,3 +1,4 @@
+using Dispatch.Allowances;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
@@ -45,6 +46,9 @@ internal sealed class BrokerWatch(EventFeed feed, TaskWatch tasks, AgentCalls ca
                 case TaskAssigned assigned:
                     metrics.RecordAssignment(assigned.QueuedMs);
                     times.Queued(assigned.QueuedMs);
+                    break;
+                case AllowanceExceeded:
+                    metrics.RecordAllowanceExceeded();
                     break;
             }
         }

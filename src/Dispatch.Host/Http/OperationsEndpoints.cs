@@ -12,6 +12,9 @@ internal sealed class OperationsEndpoints(Sequencer sequencer, Housekeeping hous
     /// <summary>The loop turns at least every tick; this long without a turn, it hangs in the store.</summary>
     private static readonly TimeSpan LongestTurn = TimeSpan.FromSeconds(15);
 
+    /// <summary>What /ready says.</summary>
+    public bool IsReady => WhyNotReady() is null;
+
     public Task AnswerAsync(HttpContext http)
     {
         var path = http.Request.Path.Value;

@@ -18,3 +18,9 @@ public sealed record BrokerGauges(
 /// <param name="Bytes">What the kept events take.</param>
 /// <param name="HeldBack">Events that are kept only because a follower needs them.</param>
 public sealed record LogGauges(long Horizon, long Bytes, long HeldBack);
+
+/// <summary>How many webhooks are told of events, as the gauges show it.</summary>
+/// <param name="Delivering">Enabled, and the last delivery was taken, or there was none.</param>
+/// <param name="Failing">Enabled, and the event it is at is tried again.</param>
+/// <param name="Disabled">By somebody, or because deliveries failed for too long.</param>
+internal sealed record WebhookGauges(int Delivering, int Failing, int Disabled);

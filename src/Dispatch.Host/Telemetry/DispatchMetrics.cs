@@ -26,6 +26,8 @@ public sealed class DispatchMetrics : IDisposable
 
     private static readonly string[] StatusClasses = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
+    private static readonly string[] WebhookStates = ["delivering", "failing", "disabled"];
+
     private static readonly string[] TaskStates = Names<TaskState>();
     private static readonly string[] AgentStatuses = Names<AgentStatus>();
     private static readonly string[] HandlerStates = Names<HandlerState>();
@@ -37,6 +39,7 @@ public sealed class DispatchMetrics : IDisposable
     private readonly Counter<long> commitFailures;
     private readonly Counter<long> requests;
     private readonly Counter<long> rateLimited;
+    private readonly Counter<long> allowancesExceeded;
     private readonly Histogram<double> taskQueue;
     private readonly Histogram<double> taskRun;
     private readonly Histogram<double> commit;
@@ -47,6 +50,9 @@ public sealed class DispatchMetrics : IDisposable
     private Func<long>? droppedLogLines;
     private Func<ConfigStatus> config = static () => ConfigStatus.Started;
     private Func<IReadOnlyList<HandlerStatus>>? handlers;
+    private Func<WebhookGauges>? webhooks;
+    private Func<bool>? ready;
+    private Func<long?>? diskFree;
 
     /// <summary>Makes the instruments.</summary>
     public DispatchMetrics()
@@ -67,6 +73,11 @@ public sealed class DispatchMetrics : IDisposable
         requestTime = Histogram("dispatch_request_seconds", "Time of an HTTP request, long polls included.", CallSeconds);
         rateLimited = Meter.CreateCounter<long>("dispatch_rate_limited_total", description: "HTTP requests refused with 429.");
 
+        allowancesExceeded = Meter.CreateCounter<long>("dispatch_allowances_exceeded_total", description: "Limits that began to bind: once for each limit and window.");
+
+        Meter.CreateObservableGauge("dispatch_ready", () => One(ready?.Invoke() is { } now ? now ? 1L : 0 : (long?)null), description: "1 while /ready says ready, else 0.");
+        Meter.CreateObservableGauge("dispatch_disk_free_bytes", () => One(diskFree?.Invoke()), description: "Room that the broker may use on the file system of its data directory.");
+        Meter.CreateObservableGauge("dispatch_webhooks", CountWebhooks, description: "Webhooks, by state: delivering, failing (its event is tried again), disabled (told of nothing).");
         Meter.CreateObservableGauge("dispatch_tasks", () => ByName(Broker?.Tasks, TaskStates, "status"), description: "Tasks in the store, by status.");
         Meter.CreateObservableGauge("dispatch_agents", () => ByName(Broker?.Agents, AgentStatuses, "status"), description: "Registered agents, by status.");
         Meter.CreateObservableGauge("dispatch_queue_depth", () => One(Broker?.QueueDepth), description: "Commands that wait for the sequencer.");
@@ -97,6 +108,15 @@ public sealed class DispatchMetrics : IDisposable
 
     /// <summary>Says where the gauges of event handlers are read from, as <see cref="Observe"/> does for the others.</summary>
     internal void ObserveHandlers(Func<IReadOnlyList<HandlerStatus>> statuses) => handlers = statuses;
+
+    /// <summary>Says where it is read from whether the broker is ready.</summary>
+    internal void ObserveReady(Func<bool> isReady) => ready = isReady;
+
+    /// <summary>The same for the free room on the disk, in bytes; null when it can't be known.</summary>
+    internal void ObserveDisk(Func<long?> freeBytes) => diskFree = freeBytes;
+
+    /// <summary>The same for webhooks.</summary>
+    internal void ObserveWebhooks(Func<WebhookGauges> gauges) => webhooks = gauges;
 
     /// <summary>The same for what is kept of the log.</summary>
     public void ObserveLog(Func<LogGauges> gauges) => log = gauges;
@@ -145,6 +165,9 @@ public sealed class DispatchMetrics : IDisposable
         requestTime.Record(elapsed.TotalSeconds, byMethod, byRoute, byStatus);
     }
 
+    /// <summary>A limit is used up, or what is left of it is not enough for the work that asks: new work waits for it.</summary>
+    public void RecordAllowanceExceeded() => allowancesExceeded.Add(1);
+
     /// <summary>A request was refused with 429.</summary>
     public void RecordRateLimited() => rateLimited.Add(1);
 
@@ -163,6 +186,14 @@ public sealed class DispatchMetrics : IDisposable
         foreach (var status in handlers())
             counts[(int)status.State]++;
         return counts;
+    }
+
+    private IEnumerable<Measurement<long>> CountWebhooks()
+    {
+        if (webhooks is null)
+            return [];
+        var counts = webhooks();
+        return ByName([counts.Delivering, counts.Failing, counts.Disabled], WebhookStates, "state");
     }
 
     private IEnumerable<Measurement<long>> HandlerLags() =>

@@ -1,3 +1,4 @@
+using Dispatch.Host.Telemetry;
 using Dispatch.Sequencing;
 using Dispatch.Webhooks;
 using Microsoft.Extensions.Logging;
@@ -15,6 +16,21 @@ internal sealed class WebhookRunners(WebhookTools tools) : IDisposable
 
     // Of those that do not run: how it went when they last did.
     private readonly Dictionary<string, WebhookProgress> stopped = new(StringComparer.Ordinal);
+
+    private int disabled;
+
+    /// <summary>How they stand, for the gauges.</summary>
+    public WebhookGauges Gauges
+    {
+        get
+        {
+            lock (gate)
+            {
+                var failing = running.Values.Count(runner => runner.Runner.Progress.FailingSince is not null);
+                return new WebhookGauges(running.Count - failing, failing, disabled);
+            }
+        }
+    }
 
     /// <summary>Ends when everything was stopped and what was delivered is written.</summary>
     public Task Ended { get; private set; } = Task.CompletedTask;
@@ -77,6 +93,8 @@ internal sealed class WebhookRunners(WebhookTools tools) : IDisposable
     /// <summary>Starts, stops and replaces runners until they are those of the endpoints.</summary>
     private async Task FollowAsync(IReadOnlyList<WebhookEndpoint> webhooks, CancellationToken stop)
     {
+        lock (gate)
+            disabled = webhooks.Count(webhook => webhook.Status == WebhookStatus.Disabled);
         var wanted = webhooks.ToDictionary(webhook => webhook.Id, StringComparer.Ordinal);
         foreach (var (id, runner) in running.ToList())
         {

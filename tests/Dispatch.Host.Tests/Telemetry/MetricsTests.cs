@@ -24,6 +24,10 @@ public sealed class MetricsTests
         metrics.RecordRequest("POST", "/api/v1/tasks", 201, TimeSpan.FromMilliseconds(1));
         metrics.RecordRequest("BREW", null, 999, TimeSpan.FromMilliseconds(1));
         metrics.RecordRateLimited();
+        metrics.RecordAllowanceExceeded();
+        metrics.ObserveReady(() => true);
+        metrics.ObserveDisk(() => 17);
+        metrics.ObserveWebhooks(() => new WebhookGauges(Delivering: 3, Failing: 2, Disabled: 1));
 
         var text = PrometheusText.Parse(page.Write());
 
@@ -54,6 +58,12 @@ public sealed class MetricsTests
         Assert.Equal(1, text["dispatch_requests_total{method=\"other\",route=\"none\",status=\"other\"}"]);
         Assert.Equal(1, text["dispatch_request_seconds_count{method=\"POST\",route=\"/api/v1/tasks\",status=\"2xx\"}"]);
         Assert.Equal(1, text["dispatch_rate_limited_total"]);
+        Assert.Equal(1, text["dispatch_allowances_exceeded_total"]);
+        Assert.Equal(1, text["dispatch_ready"]);
+        Assert.Equal(17, text["dispatch_disk_free_bytes"]);
+        Assert.Equal(3, text["dispatch_webhooks{state=\"delivering\"}"]);
+        Assert.Equal(2, text["dispatch_webhooks{state=\"failing\"}"]);
+        Assert.Equal(1, text["dispatch_webhooks{state=\"disabled\"}"]);
         Assert.Equal(1, text["dispatch_build_info{version=\"0.1.0\"}"]);
         Assert.True(text["process_resident_memory_bytes"] > 1_000_000);
         Assert.True(text["process_cpu_seconds_total"] > 0);
