@@ -161,7 +161,7 @@ public sealed class ConfigLoader
         string path = directory == "~" || directory.StartsWith("~/", StringComparison.Ordinal)
             ? inputs.HomeDirectory + directory[1..]
             : Path.GetFullPath(directory, inputs.WorkingDirectory);
-        config = config with { Database = config.Database with { Directory = path } };
+        Set(ConfigKeys.Find("database.directory")!, path, source);
         if (!config.Database.IsPostgres)
             Set(ConfigKeys.Find("database.url")!, SqliteUrl.FromFilePath(Path.Combine(path, "dispatch.db")), source);
     }
@@ -246,11 +246,13 @@ public sealed class ConfigLoader
     {
         if (config.Database.IsPostgres)
         {
-            config = config with { Database = config.Database with { Directory = config.Database.Directory ?? Path.Combine(inputs.HomeDirectory, ".dispatch") } };
+            string directory = config.Database.Directory is { } named ? Path.GetFullPath(named, inputs.WorkingDirectory) : Path.Combine(inputs.HomeDirectory, ".dispatch");
+            config = config with { Database = config.Database with { Directory = directory } };
             return;
         }
 
         string path = SqliteUrl.ToFilePath(config.Database.Url, inputs.HomeDirectory, inputs.WorkingDirectory);
         config = config with { Database = new DatabaseSettings { Url = SqliteUrl.FromFilePath(path) } };
+        sources.Remove("database.directory");
     }
 }
