@@ -220,6 +220,7 @@ public sealed class ConfigKeysTests
         "auth.mode" => "token",
         "auth.visibility" => "own",
         "database.url" => "sqlite:///tmp/other.db",
+        "database.directory" => "/tmp/other",
         "assignment.owner_filter_enabled" => "false",
         "webhooks.allow_private" => "true",
         "retention.events_bytes" => "1048576",
