@@ -219,7 +219,9 @@ internal sealed class PostgresWriter : IAsyncDisposable
         {
             // Who took the place could do so only when what was under way here was over.
             await using var connection = await connections.OpenForReadingAsync(CancellationToken.None);
-            return await WriterSession.HasAsync(connection, sequence, hash, CancellationToken.None) ? true : throw taken;
+            if (await WriterSession.HasAsync(connection, sequence, hash, CancellationToken.None))
+                return true;
+            throw;
         }
     }
 

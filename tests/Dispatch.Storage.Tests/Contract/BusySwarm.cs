@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using Dispatch.Agents;
-using Dispatch.Events;
 using Dispatch.Sequencing;
 using Dispatch.Tasks;
 
