@@ -37,8 +37,8 @@ public sealed class Broker : IAsyncDisposable
     private static readonly TimeSpan ListenerPatience = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(3);
 
-    // One namespace a process, so far.
-    private const string Space = "default";
+    // What a broker with listeners of its own serves.
+    private const string DefaultSpace = "default";
 
     private readonly WebApplication app;
     private readonly IStore store;
@@ -48,7 +48,11 @@ public sealed class Broker : IAsyncDisposable
     private readonly LogRetention retention;
     private readonly WebhookRunners webhooks;
     private readonly ResponderRunners responders;
-    private readonly RunningFile runningFile;
+    private readonly RunningFile? runningFile;
+    private readonly BrokerFrame? frame;
+    private readonly OperationsEndpoints operations;
+    private readonly RequestDelegate? handler;
+    private int handling;
     private readonly LiveConfig live;
     private readonly TimeProvider clock;
     private readonly CancellationTokenSource stopping;
@@ -57,8 +61,12 @@ public sealed class Broker : IAsyncDisposable
 
     private Broker(
         WebApplication app, IStore store, Sequencer sequencer, Housekeeping housekeeping, LogRetention retention, ConfigWatcher? configWatcher, WebhookRunners webhooks, WorkConnections connections, TaskWatch reads,
-        EventBus bus, QuestionDesk desk, ResponderRunners responders, RunningFile runningFile, LiveConfig live, TimeProvider clock, CancellationTokenSource stopping)
+        EventBus bus, QuestionDesk desk, ResponderRunners responders, RunningFile? runningFile, LiveConfig live, TimeProvider clock, CancellationTokenSource stopping,
+        OperationsEndpoints operations, BrokerFrame? frame, RequestDelegate? handler)
     {
+        this.operations = operations;
+        this.frame = frame;
+        this.handler = handler;
         this.live = live;
         this.clock = clock;
         this.app = app;
@@ -82,10 +90,10 @@ public sealed class Broker : IAsyncDisposable
     public static string Version { get; } = typeof(Broker).Assembly.GetName().Version?.ToString(3) ?? "0.0.0";
 
     /// <summary>Where this machine reaches the API.</summary>
-    public Uri Url => runningFile.Url;
+    public Uri Url => frame?.Url ?? runningFile!.Url;
 
     /// <summary>Where this machine reaches /health, /ready and /metrics.</summary>
-    public Uri OperationsUrl => runningFile.OperationsUrl;
+    public Uri OperationsUrl => frame?.OperationsUrl ?? runningFile!.OperationsUrl;
 
     /// <summary>Where the program that runs this broker publishes and follows events.</summary>
     public EventBus Events { get; }
@@ -120,35 +128,79 @@ public sealed class Broker : IAsyncDisposable
     /// <summary>Where whoever runs this broker logs what belongs to it.</summary>
     internal ILoggerFactory Logs => app.Services.GetRequiredService<ILoggerFactory>();
 
+    /// <summary>Null while it may be used; else why not.</summary>
+    internal string? WhyNotReady => operations.WhyNotReady();
+
+    /// <summary>Its metrics.</summary>
+    internal PrometheusPage Metrics => app.Services.GetRequiredService<PrometheusPage>();
+
+    /// <summary>Answers a request that came in elsewhere: of a broker that was opened in a frame.</summary>
+    internal async Task HandleAsync(HttpContext http)
+    {
+        Interlocked.Increment(ref handling);
+        var services = http.RequestServices;
+        http.RequestServices = app.Services;
+        try
+        {
+            await handler!(http);
+        }
+        finally
+        {
+            http.RequestServices = services;
+            Interlocked.Decrement(ref handling);
+        }
+    }
+
+    /// <summary>What a scrape is to find up to date.</summary>
+    internal Task RefreshAsync() => housekeeping.RefreshAsync();
+
     /// <summary>Opens the store, loads the state, and listens.</summary>
     /// <param name="logStream">Where log lines go; null: standard output.</param>
     /// <param name="source">Where the configuration came from, to follow what becomes of it; null: it stays as it is.</param>
     /// <param name="compose">What an embedding program adds: its events and handlers (<see cref="EventBusComposition"/>), and what its handlers need.</param>
     /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
     public static async Task<Broker> StartAsync(
-        DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null, LoadedConfig? source = null, Action<IServiceCollection>? compose = null)
+        DispatchConfig config, TimeProvider clock, CancellationToken cancel, Stream? logStream = null, LoadedConfig? source = null, Action<IServiceCollection>? compose = null) =>
+        await StartAsync(config, clock, logStream, source, compose, await OpenStoreAsync(config, clock, cancel), frame: null, cancel);
+
+    /// <summary>Starts one of several in a process: it listens nowhere, and answers what it is handed; see <see cref="HandleAsync"/>.</summary>
+    /// <param name="store">Disposed of with the broker, or when it can't start.</param>
+    /// <exception cref="BrokerStartException">It can't start; the message says why and what to do.</exception>
+    internal static Task<Broker> StartAsync(DispatchConfig config, TimeProvider clock, LoadedConfig? source, IStore store, BrokerFrame frame, CancellationToken cancel) =>
+        StartAsync(config, clock, logStream: null, source, compose: null, store, frame, cancel);
+
+    // The store's lock came first: of two brokers that start at once on one directory, only the one that has it may make a token.
+    private static async Task<Broker> StartAsync(
+        DispatchConfig config, TimeProvider clock, Stream? logStream, LoadedConfig? source, Action<IServiceCollection>? compose, IStore store, BrokerFrame? frame, CancellationToken cancel)
     {
-        // The store's lock first: of two brokers that start at once on one directory, only the one that has it may make a token.
-        var store = await OpenStoreAsync(config, clock, cancel);
+        var space = frame?.Space ?? DefaultSpace;
         var stopping = new CancellationTokenSource();
         WebApplication? app = null;
         Sequencer? sequencer = null;
         EventBus? bus = null;
         try
         {
-            var adminToken = AdminToken.Open(config);
+            var adminToken = frame?.AdminToken ?? AdminToken.Open(config);
             var builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions { ApplicationName = "Dispatch" });
-            builder.AddDispatchTelemetry(config, logStream);
+            if (frame is null)
+                builder.AddDispatchTelemetry(config, logStream);
+            else
+                builder.JoinTelemetry(frame.Services, space);
             builder.Services.AddRoutingCore();
 
             // Made below, before anything asks for it: handlers are, when it starts.
             builder.Services.AddSingleton(_ => bus!);
             compose?.Invoke(builder.Services);
-            builder.WebHost.UseKestrelCore().ConfigureKestrel(kestrel =>
+            builder.WebHost.UseKestrelCore();
+            if (frame is null)
             {
-                kestrel.ListenForApi(config);
-                kestrel.ListenForOperations(config);
-            });
+                builder.WebHost.ConfigureKestrel(kestrel =>
+                {
+                    kestrel.ListenForApi(config);
+                    kestrel.ListenForOperations(config);
+                });
+            }
+
             app = builder.Build();
 
             var live = new LiveConfig(config);
@@ -161,12 +213,12 @@ public sealed class Broker : IAsyncDisposable
             var times = new TaskTimes();
             var feed = new EventFeed(store);
             var observer = new BrokerWatch(feed, watch, calls, tokens, sessions, metrics, times, logs.CreateLogger<BrokerWatch>());
-            sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config), clock, MakeRandom(), observer);
+            sequencer = new Sequencer(store, StateOptionsOf(config), SequencerOptionsOf(config) with { EndsWhenSuperseded = frame is not null }, clock, MakeRandom(), observer);
             var housekeeping = new Housekeeping(sequencer, store, live, metrics, clock, logs.CreateLogger<Housekeeping>());
             var connections = new WorkConnections(sequencer, clock, logs.CreateLogger<WorkConnections>(), stopping.Token);
             observer.AgentLeft += connections.Forget;
             var webhookTools = new WebhookTools(
-                feed, sequencer, new DeliveryBook(store, clock, logs.CreateLogger<DeliveryBook>()), new WebhookSender(config.Webhooks.AllowPrivate, clock), Space, clock,
+                feed, sequencer, new DeliveryBook(store, clock, logs.CreateLogger<DeliveryBook>()), new WebhookSender(config.Webhooks.AllowPrivate, clock), space, clock,
                 logs.CreateLogger<WebhookRunners>());
             var webhooks = new WebhookRunners(webhookTools);
             observer.WebhooksChanged += webhooks.Changed;
@@ -178,7 +230,7 @@ public sealed class Broker : IAsyncDisposable
             var callers = new CallerDirectory(config.Limits, clock);
             var configWatcher = source is null ? null : new ConfigWatcher(source, live, sequencer, metrics, clock, logs.CreateLogger<ConfigWatcher>());
             app.FollowTelemetry(live);
-            app.FollowLimits(live);
+            (frame?.Services ?? app.Services).FollowLimits(live);
             live.Changed += now => callers.Change(now.Limits);
             var settledBus = bus;
             async Task SettleAsync(CancellationToken stop)
@@ -196,7 +248,9 @@ public sealed class Broker : IAsyncDisposable
             app.UseRefusals();
             app.UseHostNames(config.Server);
             var operations = new OperationsEndpoints(sequencer, housekeeping, app.Services.GetRequiredService<PrometheusPage>(), clock);
-            app.UseOperations(operations, out var operationsPort);
+            OperationsPort? operationsPort = null;
+            if (frame is null)
+                app.UseOperations(operations, out operationsPort);
             metrics.ObserveReady(() => operations.IsReady);
             metrics.ObserveWebhooks(() => webhooks.Gauges);
             metrics.ObserveDisk(() => FreeSpace.Of(config.DataDirectory));
@@ -208,7 +262,7 @@ public sealed class Broker : IAsyncDisposable
             new TaskEndpoints(sequencer, store, live, watch, connections, clock, stopping.Token).Map(app);
             new AgentEndpoints(sequencer, store, live, connections).Map(app);
             new ExchangeEndpoint(sequencer, store, live, calls, connections, clock, stopping.Token).Map(app);
-            var events = new EventEndpoints(feed, Space, clock, stopping.Token);
+            var events = new EventEndpoints(feed, space, clock, stopping.Token);
             events.Map(app);
             new QuestionEndpoints(sequencer, store, desk, events, live, clock, stopping.Token).Map(app);
             new AllowanceEndpoints(sequencer, store, live).Map(app);
@@ -222,12 +276,19 @@ public sealed class Broker : IAsyncDisposable
             await sequencer.StartAsync(cancel);
             await bus.StartAsync(cancel);
             await responders.StartAsync(stopping.Token);
-            await app.StartAsync(cancel);
-            var (url, operationsUrl) = Addresses(app);
-            operationsPort.Value = operationsUrl.Port;
-            var runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
-            var broker = new Broker(app, store, sequencer, housekeeping, retention, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, live, clock, stopping);
-            broker.Announce(config, adminToken, url, operationsUrl);
+            RunningFile? runningFile = null;
+            if (frame is null)
+            {
+                await app.StartAsync(cancel);
+                var (url, operationsUrl) = Addresses(app);
+                operationsPort!.Value = operationsUrl.Port;
+                runningFile = RunningFile.Write(config.DataDirectory, Reachable(url), Reachable(operationsUrl), clock);
+                Announce(app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>(), config, adminToken, url, operationsUrl);
+            }
+
+            var broker = new Broker(
+                app, store, sequencer, housekeeping, retention, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, live, clock, stopping,
+                operations, frame, frame is null ? null : ((IApplicationBuilder)app).Build());
             housekeeping.Start(stopping.Token);
             configWatcher?.Start(stopping.Token);
             webhooks.Start(stopping.Token);
@@ -266,9 +327,15 @@ public sealed class Broker : IAsyncDisposable
         logger.Stopping();
         await stopping.CancelAsync();
         await Task.WhenAll(Events.StopAsync(HandlerPatience), sequencer.StopAsync(SequencerPatience));
-        runningFile.Remove();
+        runningFile?.Remove();
         using (var patience = new CancellationTokenSource(ListenerPatience))
-            await app.StopAsync(patience.Token);
+        {
+            if (frame is null)
+                await app.StopAsync(patience.Token);
+            while (Volatile.Read(ref handling) > 0 && !patience.IsCancellationRequested)
+                await Task.Delay(5, CancellationToken.None);
+        }
+
         try
         {
             await CloseStoreAsync().WaitAsync(StorePatience);
@@ -297,7 +364,7 @@ public sealed class Broker : IAsyncDisposable
         await store.DisposeAsync();
     }
 
-    private void Announce(DispatchConfig config, AdminToken adminToken, Uri bound, Uri operationsBound)
+    internal static void Announce(ILogger logger, DispatchConfig config, AdminToken adminToken, Uri bound, Uri operationsBound)
     {
         if (adminToken.IsNew)
             logger.AdminTokenMade(adminToken.File!);
@@ -343,14 +410,14 @@ public sealed class Broker : IAsyncDisposable
     // The one place where the process's randomness begins. Ids must differ from those of every other start.
     private static Random MakeRandom() => new();
 
-    private static (Uri Api, Uri Operations) Addresses(WebApplication app)
+    internal static (Uri Api, Uri Operations) Addresses(WebApplication app)
     {
         var addresses = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.ToArray();
         return (new Uri(addresses[0]), new Uri(addresses[1]));
     }
 
     // Bound to every address of the machine (0.0.0.0, [::]) it has none that a client could connect to; loopback is among them.
-    private static Uri Reachable(Uri bound)
+    internal static Uri Reachable(Uri bound)
     {
         if (!IPAddress.TryParse(bound.Host.Trim('[', ']'), out var address))
             return bound;
@@ -358,7 +425,7 @@ public sealed class Broker : IAsyncDisposable
         return loopback is null ? bound : new UriBuilder(bound) { Host = loopback.ToString() }.Uri;
     }
 
-    private static BrokerStartException? Translate(Exception failure, DispatchConfig config, WebApplication? app) => failure switch
+    internal static BrokerStartException? Translate(Exception failure, DispatchConfig config, WebApplication? app) => failure switch
     {
         StoreException or AdminTokenException or RefusedException => new BrokerStartException(failure.Message, null, failure),
         IOException { InnerException: AddressInUseException } or AddressInUseException => InUse(failure, config.Server, app),
@@ -377,6 +444,12 @@ public sealed class Broker : IAsyncDisposable
             failure);
     }
 }
+
+/// <summary>What a broker has in common with the others of its process.</summary>
+/// <param name="Space">The namespace that it serves.</param>
+/// <param name="Services">Where log lines and limits of the listeners are.</param>
+/// <param name="Url">Where this machine reaches the API.</param>
+internal sealed record BrokerFrame(string Space, IServiceProvider Services, AdminToken AdminToken, Uri Url, Uri OperationsUrl);
 
 /// <summary>broker.json in the data directory: where the running broker is. Written when it is ready, removed when it stops.</summary>
 internal sealed class RunningFile

@@ -13,7 +13,7 @@ using Microsoft.Extensions.DependencyInjection.Extensions;
 
 namespace Dispatch.Host.Bus;
 
-/// <summary>What an embedding program adds to the services that it hands to <see cref="Broker.StartAsync"/>.</summary>
+/// <summary>What an embedding program adds to the services that it hands to <see cref="Broker.StartAsync(Configuration.DispatchConfig, TimeProvider, CancellationToken, Stream, Configuration.LoadedConfig, Action{IServiceCollection})"/>.</summary>
 public static partial class EventBusComposition
 {
     // First words of types that this release has or a later one will have: a stored event of the program's must never be taken for one of Dispatch's.

@@ -39,6 +39,13 @@ public static class ConfigKeys
         ConfigKey.Text("database.directory", "the path of a directory", text => !text.Contains('\0', StringComparison.Ordinal), c => c.Database.Directory, (c, v) => c with { Database = c.Database with { Directory = v } },
             "With PostgreSQL: where the admin token and broker.json are kept. Without it: `--data-dir`, or `~/.dispatch`. SQLite has them beside the file.", optional: true),
 
+        ConfigKey.Text("node.name", "1 to 128 of A-Z, a-z, 0-9, dot, colon, - and _", IsNodeName, c => c.Node.Name, (c, v) => c with { Node = c.Node with { Name = v } },
+            "With PostgreSQL: what this process is called among the nodes on the database, also after a restart. Without it: the machine's name and `server.port`.", optional: true),
+        ConfigKey.Text("node.url", "an http:// or https:// address without user or password", IsHttp, c => c.Node.Url, (c, v) => c with { Node = c.Node with { Url = v } },
+            "With PostgreSQL: where the other nodes reach this one's API. Without it: the address that it listens on.", optional: true),
+        ConfigKey.Text("node.namespace", "1 to 40 of a-z, 0-9, - and _, the first a letter or digit", PostgresStoreOptions.IsNamespace, c => c.Node.Namespace, (c, v) => c with { Node = c.Node with { Namespace = v! } },
+            "With PostgreSQL: the namespace of requests that name none with `Dispatch-Namespace` or a path that begins with /ns/. It is made when it is missing.", "DISPATCH_NAMESPACE"),
+
         ConfigKey.Duration("assignment.tick_interval_ms", 10, Hour, c => c.Assignment.TickInterval, (c, v) => c with { Assignment = c.Assignment with { TickInterval = v } },
             "Period of the safety net that looks for work to assign; not the latency of assignment.", "DISPATCH_TICK_INTERVAL_MS", live: true),
         ConfigKey.Duration("assignment.wake_timeout_ms", 10, Hour, c => c.Assignment.WakeTimeout, (c, v) => c with { Assignment = c.Assignment with { WakeTimeout = v } },
@@ -130,6 +137,8 @@ public static class ConfigKeys
         text == "localhost"
         // TryParse also takes "1" and "0x7f.1": nobody means those.
         || (IPAddress.TryParse(text, out IPAddress? address) && (text.Contains(':') || address.ToString() == text));
+
+    private static bool IsNodeName(string text) => text.Length <= 128 && text.All(c => char.IsAsciiLetterOrDigit(c) || c is '.' or ':' or '-' or '_');
 
     private static bool IsToken(string text) => text.Length <= 512 && text.All(c => c is > ' ' and <= '~');
 

@@ -15,6 +15,9 @@ public sealed record DispatchConfig
     /// <summary>The store.</summary>
     public DatabaseSettings Database { get; init; } = new();
 
+    /// <summary>One of several processes on a database.</summary>
+    public NodeSettings Node { get; init; } = new();
+
     /// <summary>How work is given out.</summary>
     public AssignmentSettings Assignment { get; init; } = new();
 

@@ -101,6 +101,19 @@ public sealed record DatabaseSettings
         Url, Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), Environment.CurrentDirectory);
 }
 
+/// <summary>Section <c>node</c>.</summary>
+public sealed record NodeSettings
+{
+    /// <summary>What the node is called, also after a restart: 1 to 128 characters. Default null: the machine's name and the API's port.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Where other nodes reach its API, an http:// or https:// address. Default null: the address it listens on.</summary>
+    public string? Url { get; init; }
+
+    /// <summary>The namespace of requests that name none. Default "default".</summary>
+    public string Namespace { get; init; } = "default";
+}
+
 /// <summary>Section <c>assignment</c>.</summary>
 public sealed record AssignmentSettings
 {

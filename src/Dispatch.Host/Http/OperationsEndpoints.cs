@@ -56,7 +56,8 @@ internal sealed class OperationsEndpoints(Sequencer sequencer, Housekeeping hous
             });
     }
 
-    private string? WhyNotReady()
+    /// <summary>Null when it is ready.</summary>
+    public string? WhyNotReady()
     {
         if (sequencer.Completion.IsFaulted)
             return "the sequencer failed";

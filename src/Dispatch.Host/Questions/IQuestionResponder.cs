@@ -45,7 +45,7 @@ public sealed record ResponderAnswer
     }
 }
 
-/// <summary>What an embedding program adds to the services that it hands to <see cref="Broker.StartAsync"/>.</summary>
+/// <summary>What an embedding program adds to the services that it hands to <see cref="Broker.StartAsync(Configuration.DispatchConfig, TimeProvider, CancellationToken, Stream, Configuration.LoadedConfig, Action{IServiceCollection})"/>.</summary>
 public static class QuestionComposition
 {
     /// <summary>Adds a responder: registered when the broker starts, it is waited for by every question of its types. <c>dispatch responder remove</c> takes away one that is no longer added.</summary>

@@ -55,9 +55,10 @@ public sealed class DispatchMetrics : IDisposable
     private Func<long?>? diskFree;
 
     /// <summary>Makes the instruments.</summary>
-    public DispatchMetrics()
+    /// <param name="space">The namespace that they are of; null: of the only one.</param>
+    public DispatchMetrics(string? space = null)
     {
-        Meter = new Meter(MeterName, typeof(DispatchMetrics).Assembly.GetName().Version?.ToString(3));
+        Meter = new Meter(MeterName, typeof(DispatchMetrics).Assembly.GetName().Version?.ToString(3), space is null ? null : [new("namespace", space)]);
 
         tasksSubmitted = Meter.CreateCounter<long>("dispatch_tasks_submitted_total", description: "Tasks accepted.");
         assignments = Meter.CreateCounter<long>("dispatch_assignments_total", description: "Tasks given to an agent.");

@@ -48,39 +48,51 @@ public sealed class PrometheusPage : IDisposable
     }
 
     /// <summary>The page.</summary>
-    public string Write()
+    public string Write() => Write([(null, this)]);
+
+    /// <summary>Several as one page, told apart by a label.</summary>
+    internal static string Write(IReadOnlyList<(string? Space, PrometheusPage Page)> pages)
     {
-        var page = new StringBuilder(16 * 1024);
-        // One scrape at a time: observed values are read into the families first.
+        var text = new StringBuilder(16 * 1024);
+        var all = pages.SelectMany(of => of.Page.Observe().Select(family => (of.Space, Family: family)));
+        foreach (var same in all.GroupBy(of => of.Family.Name, StringComparer.Ordinal).OrderBy(group => group.Key, StringComparer.Ordinal))
+        {
+            var isFirst = true;
+            foreach (var (space, family) in same)
+                isFirst &= !Write(text, family, space, isFirst);
+        }
+
+        return text.ToString();
+    }
+
+    // One scrape at a time: observed values are read into the families first.
+    private MetricFamily[] Observe()
+    {
         lock (scraping)
         {
             foreach (MetricFamily family in families)
                 family.ForgetObserved();
             listener.RecordObservableInstruments();
-            foreach (MetricFamily family in families.OrderBy(family => family.Name, StringComparer.Ordinal))
-                Write(page, family);
+            return [.. families];
         }
-
-        return page.ToString();
     }
 
     /// <inheritdoc/>
     public void Dispose() => listener.Dispose();
 
-    private static void Write(StringBuilder page, MetricFamily family)
+    private static bool Write(StringBuilder page, MetricFamily family, string? space, bool isFirst)
     {
         (Labels Labels, double Sum, long[] Buckets)[] all = [.. family.Read()];
         if (all.Length == 0)
-            return;
+            return false;
 
-        page.Append("# HELP ").Append(family.Name).Append(' ').Append(EscapeHelp(family.Help)).Append('\n');
-        page.Append("# TYPE ").Append(family.Name).Append(' ')
-            .Append(family.IsHistogram ? "histogram" : family.IsCounter ? "counter" : "gauge").Append('\n');
+        if (isFirst)
+            WriteHead(page, family);
         foreach ((Labels labels, double sum, long[] buckets) in all)
         {
             if (!family.IsHistogram)
             {
-                WriteSample(page, family, "", labels, bound: null, sum);
+                WriteSample(page, family, space, "", labels, bound: null, sum);
                 continue;
             }
 
@@ -90,18 +102,33 @@ public sealed class PrometheusPage : IDisposable
             {
                 count += buckets[i];
                 string bound = i < family.Bounds.Length ? Number(family.Bounds[i]) : "+Inf";
-                WriteSample(page, family, "_bucket", labels, bound, count);
+                WriteSample(page, family, space, "_bucket", labels, bound, count);
             }
 
-            WriteSample(page, family, "_sum", labels, bound: null, sum);
-            WriteSample(page, family, "_count", labels, bound: null, count);
+            WriteSample(page, family, space, "_sum", labels, bound: null, sum);
+            WriteSample(page, family, space, "_count", labels, bound: null, count);
         }
+
+        return true;
     }
 
-    private static void WriteSample(StringBuilder page, MetricFamily family, string suffix, Labels labels, string? bound, double value)
+    private static void WriteHead(StringBuilder page, MetricFamily family)
+    {
+        page.Append("# HELP ").Append(family.Name).Append(' ').Append(EscapeHelp(family.Help)).Append('\n');
+        page.Append("# TYPE ").Append(family.Name).Append(' ')
+            .Append(family.IsHistogram ? "histogram" : family.IsCounter ? "counter" : "gauge").Append('\n');
+    }
+
+    private static void WriteSample(StringBuilder page, MetricFamily family, string? space, string suffix, Labels labels, string? bound, double value)
     {
         page.Append(family.Name).Append(suffix);
         char before = '{';
+        if (space is not null)
+        {
+            page.Append("{namespace=\"").Append(EscapeLabel(space)).Append('"');
+            before = ',';
+        }
+
         for (int i = 0; i < family.LabelNames.Count; i++)
         {
             page.Append(before).Append(family.LabelNames[i]).Append("=\"").Append(EscapeLabel(labels[i] ?? "")).Append('"');

@@ -45,6 +45,21 @@ public static class TelemetryComposition
         builder.Logging.Services.AddSingleton<ILoggerProvider>(provider => provider.GetRequiredService<JsonLineLoggerProvider>());
     }
 
+    /// <summary>Adds metrics of its own, and the log of a process that has several brokers.</summary>
+    internal static void JoinTelemetry(this IHostApplicationBuilder builder, IServiceProvider process, string space)
+    {
+        IServiceCollection services = builder.Services;
+        services.AddSingleton(process.GetRequiredService<TimeProvider>());
+        services.AddSingleton(process.GetRequiredService<LogOutput>());
+        services.AddSingleton(process.GetRequiredService<JsonLineLoggerProvider>());
+        services.AddSingleton(process.GetRequiredService<AccessLog>());
+        services.AddSingleton(_ => new DispatchMetrics(space));
+        services.AddSingleton<PrometheusPage>();
+
+        builder.Logging.ClearProviders();
+        builder.Logging.Services.AddSingleton(process.GetRequiredService<ILoggerFactory>());
+    }
+
     /// <summary>Level and access log go by the settings in force.</summary>
     internal static void FollowTelemetry(this IApplicationBuilder app, LiveConfig config)
     {

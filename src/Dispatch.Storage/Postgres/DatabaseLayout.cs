@@ -7,6 +7,8 @@ namespace Dispatch.Storage.Postgres;
 /// <summary>Looks at the server and at the namespace's schema before anything is done there: is it fit, is it ours, is it of this release; and makes the tables.</summary>
 internal static class DatabaseLayout
 {
+    private const string LockLayout = "SELECT pg_advisory_xact_lock(x'44737074'::bigint)";
+
     private static readonly int KnownVersion = Layout.Migrations[^1].Version;
 
     /// <summary>Refuses a server that can't keep the promises, for whoever writes.</summary>
@@ -34,6 +36,21 @@ internal static class DatabaseLayout
             await connection.ExecuteAsync("SET synchronous_commit = on", cancel);
     }
 
+    /// <summary>Makes the schema that all namespaces share, when it isn't there.</summary>
+    /// <exception cref="StoreException">Another program's is there.</exception>
+    internal static async Task MakeSharedAsync(NpgsqlConnection connection, string where, CancellationToken cancel)
+    {
+        if (await HasStrangersAsync(connection, Layout.Shared, "writers", cancel))
+            throw Stranger(Layout.Shared, where);
+        await using var transaction = await connection.BeginTransactionAsync(cancel);
+        await connection.ExecuteAsync(LockLayout, cancel);
+        await connection.ExecuteAsync(Layout.SharedTables, cancel);
+        await transaction.CommitAsync(cancel);
+    }
+
+    private static StoreException Stranger(string schema, string where) =>
+        new(StoreFault.Corrupt, $"The schema {schema} in {where} belongs to another program. It was left as it is; give another database.");
+
     /// <summary>Brings the schema to this release's layout; makes it when it isn't there.</summary>
     /// <exception cref="StoreException">It is not ours, or newer than this program.</exception>
     internal static async Task MigrateAsync(NpgsqlConnection connection, PostgresStoreOptions options, string where, TimeProvider clock, CancellationToken cancel)
@@ -44,7 +61,7 @@ internal static class DatabaseLayout
         await using var transaction = await connection.BeginTransactionAsync(cancel);
 
         // Brokers of several namespaces may start at once.
-        await connection.ExecuteAsync("SELECT pg_advisory_xact_lock(x'44737074'::bigint)", cancel);
+        await connection.ExecuteAsync(LockLayout, cancel);
         var version = await FindVersionAsync(connection, options, where, cancel);
         await connection.ExecuteAsync(Layout.SharedTables, cancel);
         if (version == 0)
@@ -92,7 +109,7 @@ internal static class DatabaseLayout
     private static async Task<int> FindVersionAsync(NpgsqlConnection connection, PostgresStoreOptions options, string where, CancellationToken cancel)
     {
         if (await HasStrangersAsync(connection, Layout.Shared, "writers", cancel))
-            throw new StoreException(StoreFault.Corrupt, $"The schema {Layout.Shared} in {where} belongs to another program. It was left as it is; give another database.");
+            throw Stranger(Layout.Shared, where);
         if (await HasStrangersAsync(connection, options.Schema, "schema_migrations", cancel))
             throw new StoreException(StoreFault.Corrupt, $"The schema {options.Schema} in {where} belongs to another program. It was left as it is; give another database or namespace.");
         if (await CountAsync(connection, options.Schema, "schema_migrations", cancel) == 0)

@@ -29,6 +29,30 @@ internal static class Layout
           backend_pid   integer,               -- the session that writes: when it is gone, nobody has to wait
           backend_start timestamptz
         ) WITH (fillfactor = 50);
+
+        -- The processes that run brokers here, each by the name that it keeps over restarts.
+        CREATE TABLE IF NOT EXISTS dispatch.nodes (
+          name       text PRIMARY KEY,
+          instance   text NOT NULL,            -- of this run
+          url        text NOT NULL,            -- where the others reach it
+          version    text NOT NULL,
+          started_at timestamptz NOT NULL,
+          seen_at    timestamptz NOT NULL,     -- by the database's clock
+          draining   boolean NOT NULL
+        ) WITH (fillfactor = 50);
+
+        -- The swarms, and which node should write each; NULL: whichever has least to do.
+        CREATE TABLE IF NOT EXISTS dispatch.namespaces (
+          name       text PRIMARY KEY,
+          node       text,
+          created_at timestamptz NOT NULL
+        );
+
+        -- What nodes know each other by.
+        CREATE TABLE IF NOT EXISTS dispatch.cluster (
+          one    boolean PRIMARY KEY CHECK (one),
+          secret text NOT NULL
+        );
         """;
 
     internal static readonly IReadOnlyList<Migration> Migrations = [new(1, "first release", FirstRelease)];

@@ -21,6 +21,9 @@ public sealed record PostgresStoreOptions
     /// </summary>
     public TimeSpan Lease { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Who writes, in words that no other process uses; null: machine, process and a random word.</summary>
+    public string? Holder { get; init; }
+
     /// <summary>
     /// How long a start waits for the place of another writer, 0 to 1 h; default 5 s. The session of a process that was killed may take a moment
     /// to end.

@@ -43,7 +43,7 @@ internal sealed class PostgresWriter : IAsyncDisposable
     /// <exception cref="StoreException">The database can't be used, or another broker holds the place.</exception>
     internal static async Task<PostgresWriter> OpenAsync(Connections connections, PostgresStoreOptions options, TimeProvider clock, CancellationToken cancel)
     {
-        var holder = $"{Environment.MachineName}, process {Environment.ProcessId}, {Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}";
+        var holder = options.Holder ?? $"{Environment.MachineName}, process {Environment.ProcessId}, {Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(4))}";
         for (var began = clock.GetTimestamp(); ; await Task.Delay(LockPause, clock, cancel))
         {
             try

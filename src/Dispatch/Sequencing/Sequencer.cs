@@ -26,6 +26,9 @@ public sealed record SequencerOptions
 
     /// <summary>Answer before the commit: a planted bug by which the crash test proves that it can fail. Never set outside that test.</summary>
     public bool AnswerBeforeCommit { get; init; }
+
+    /// <summary>Ends when another has taken the writing over, rather than waiting for that one to let go.</summary>
+    public bool EndsWhenSuperseded { get; init; }
 }
 
 /// <summary>Why a command was not taken, or not carried through.</summary>
@@ -304,7 +307,7 @@ public sealed class Sequencer
         RefuseAll(failed.Answers, unchanged ? Refusal.StoreUnavailable : Refusal.Unknown, failure);
         RefuseDecided(Refusal.StoreUnavailable, failure);
         observer.StoreFailed(failure);
-        if (failure is StoreException { Fault: StoreFault.Fatal })
+        if (failure is StoreException { Fault: StoreFault.Fatal } || IsSuperseded(failure))
             throw failure;
 
         for (var delay = 50; ; delay = Math.Min(delay * 2, 2_000))
@@ -319,7 +322,7 @@ public sealed class Sequencer
                 storeLoss = null;
                 return true;
             }
-            catch (StoreException again) when (again.Fault is not (StoreFault.Fatal or StoreFault.Corrupt))
+            catch (StoreException again) when (again.Fault is not (StoreFault.Fatal or StoreFault.Corrupt) && !IsSuperseded(again))
             {
                 observer.StoreFailed(again);
             }
@@ -331,6 +334,8 @@ public sealed class Sequencer
             await Task.Delay(TimeSpan.FromMilliseconds(delay), clock, abort.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         }
     }
+
+    private bool IsSuperseded(Exception failure) => options.EndsWhenSuperseded && failure is StoreException { Fault: StoreFault.Locked };
 
     private async Task LoadAsync(CancellationToken cancel)
     {

@@ -32,9 +32,9 @@ public static class Listeners
     }
 
     /// <summary>The largest body goes by the settings in force: Kestrel looks at its limit as each request begins.</summary>
-    internal static void FollowLimits(this IApplicationBuilder app, LiveConfig config)
+    internal static void FollowLimits(this IServiceProvider services, LiveConfig config)
     {
-        var limits = app.ApplicationServices.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
+        var limits = services.GetRequiredService<IOptions<KestrelServerOptions>>().Value.Limits;
         config.Changed += now => limits.MaxRequestBodySize = now.Limits.BodyBytes;
     }
 

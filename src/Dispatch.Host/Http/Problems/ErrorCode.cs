@@ -46,6 +46,12 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     public static readonly ErrorCode LimitNotFound = new("limit_not_found", 404, "There is no such limit",
         "Take the id from GET /api/v1/limits.");
 
+    public static readonly ErrorCode NamespaceNotFound = new("namespace_not_found", 404, "There is no such namespace",
+        "Take the name from GET /api/v1/namespaces, or make it with POST /api/v1/namespaces.");
+
+    public static readonly ErrorCode NodeNotFound = new("node_not_found", 404, "There is no such node",
+        "Take the name from GET /api/v1/nodes.");
+
     public static readonly ErrorCode NotFound = new("not_found", 404, "There is no such route",
         "Check the path against /openapi/v1.json.");
 
@@ -102,6 +108,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
 
     public static readonly ErrorCode Internal = new("internal", 500, "The broker failed",
         "Look for the `request_id` in the broker's log, and report it.");
+
+    public static readonly ErrorCode NoWriter = new("no_writer", 503, "No node writes the namespace now",
+        "Nothing was changed. Try again after `Retry-After`: another node takes over within seconds.");
 
     public static readonly ErrorCode StoreUnavailable = new("store_unavailable", 503, "The store does not take writes",
         "Try again after `Retry-After` with the same idempotency key: nothing happened, or it can't be known yet.");

@@ -1,0 +1,221 @@
+using System.Globalization;
+using System.Net;
+using System.Net.WebSockets;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Extensions;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Primitives;
+
+namespace Dispatch.Host.Nodes;
+
+/// <summary>What became of handing a request on.</summary>
+internal enum Forwarded
+{
+    /// <summary>It was answered.</summary>
+    Answered,
+
+    /// <summary>The other could not be reached: nothing of the request has left.</summary>
+    Unreached,
+
+    /// <summary>The connection was lost on the way: it may have been carried out.</summary>
+    Lost,
+}
+
+/// <summary>
+/// Hands requests on to the node that writes their namespace, as they are: who asks shows the same to that node. A mark that only nodes can make says that
+/// it came from one, so that it goes no further.
+/// </summary>
+internal sealed class RequestForwarder : IDisposable
+{
+    /// <summary>The mark: seconds since 1970, and a keyed hash over them and the request's line.</summary>
+    public const string Mark = "Dispatch-Forwarded";
+
+    /// <summary>Names the namespace of a request.</summary>
+    public const string Space = "Dispatch-Namespace";
+
+    private const int Buffer = 16 * 1024;
+    private const int MarkSeconds = 60;
+    private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(2);
+
+    // Of one hop only (RFC 9110, 7.6.1), or set by the client that sends it on.
+    private static readonly HashSet<string> OwnOfHop = new(StringComparer.OrdinalIgnoreCase)
+    {
+        "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Host", Mark, Space,
+        "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol",
+    };
+
+    private readonly byte[] key;
+    private readonly TimeProvider clock;
+    private readonly HttpMessageInvoker client = new(new SocketsHttpHandler
+    {
+        AllowAutoRedirect = false,
+        AutomaticDecompression = DecompressionMethods.None,
+        ConnectTimeout = ConnectPatience,
+        PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+        UseCookies = false,
+        UseProxy = false,
+        ActivityHeadersPropagator = null,
+    });
+
+    /// <param name="secret">What nodes know each other by.</param>
+    public RequestForwarder(string secret, TimeProvider clock)
+    {
+        key = Encoding.ASCII.GetBytes(secret);
+        this.clock = clock;
+    }
+
+    /// <summary>Whether another node handed it on.</summary>
+    public bool IsForwarded(HttpRequest request)
+    {
+        if (request.Headers[Mark] is not [{ } mark] || mark.Split(' ') is not [var time, var hash] || !long.TryParse(time, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds))
+            return false;
+        return Math.Abs(clock.GetUtcNow().ToUnixTimeSeconds() - seconds) <= MarkSeconds
+            && CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(hash), Encoding.ASCII.GetBytes(Hash(seconds, request.Method, request.Path, request.QueryString)));
+    }
+
+    /// <summary>Hands it on, and the answer back as it comes.</summary>
+    public async Task<Forwarded> ForwardAsync(HttpContext http, Uri node, string space)
+    {
+        if (http.WebSockets.IsWebSocketRequest)
+            return await ForwardSocketAsync(http, node, space);
+        using var request = new HttpRequestMessage(new HttpMethod(http.Request.Method), Target(http.Request, node));
+        if (http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true)
+            request.Content = new StreamContent(http.Request.Body);
+        CopyTo(http.Request, space, (name, values) =>
+        {
+            if (!request.Headers.TryAddWithoutValidation(name, values))
+                request.Content?.Headers.TryAddWithoutValidation(name, values);
+        });
+
+        HttpResponseMessage answer;
+        try
+        {
+            answer = await client.SendAsync(request, http.RequestAborted);
+        }
+        catch (HttpRequestException failure)
+        {
+            return failure.HttpRequestError is HttpRequestError.ConnectionError or HttpRequestError.NameResolutionError ? Forwarded.Unreached : Forwarded.Lost;
+        }
+        catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
+        {
+            // Its patience to connect was over.
+            return Forwarded.Unreached;
+        }
+
+        using (answer)
+        {
+            http.Response.StatusCode = (int)answer.StatusCode;
+            foreach (var (name, values) in answer.Headers.NonValidated.Concat(answer.Content.Headers.NonValidated))
+            {
+                if (!OwnOfHop.Contains(name))
+                    http.Response.Headers[name] = new StringValues([.. values]);
+            }
+
+            await PumpAsync(http, await answer.Content.ReadAsStreamAsync(http.RequestAborted));
+            return Forwarded.Answered;
+        }
+    }
+
+    public void Dispose() => client.Dispose();
+
+    // What comes is passed on at once: it may be a stream that never ends.
+    private static async Task PumpAsync(HttpContext http, Stream from)
+    {
+        await http.Response.StartAsync(http.RequestAborted);
+        var writer = http.Response.BodyWriter;
+        while (true)
+        {
+            int read;
+            try
+            {
+                read = await from.ReadAsync(writer.GetMemory(Buffer), http.RequestAborted);
+            }
+            catch (Exception lost) when (lost is IOException or HttpRequestException)
+            {
+                // The head has gone out: that it is not whole is all that can still be told.
+                http.Abort();
+                return;
+            }
+
+            if (read == 0)
+                return;
+            writer.Advance(read);
+            await writer.FlushAsync(http.RequestAborted);
+        }
+    }
+
+    private async Task<Forwarded> ForwardSocketAsync(HttpContext http, Uri node, string space)
+    {
+        using var there = new ClientWebSocket();
+        foreach (var protocol in http.WebSockets.WebSocketRequestedProtocols)
+            there.Options.AddSubProtocol(protocol);
+        CopyTo(http.Request, space, (name, values) => there.Options.SetRequestHeader(name, string.Join(", ", values)));
+        there.Options.CollectHttpResponseDetails = true;
+        var target = new UriBuilder(Target(http.Request, node)) { Scheme = node.Scheme == Uri.UriSchemeHttps ? "wss" : "ws" };
+        try
+        {
+            await there.ConnectAsync(target.Uri, client, http.RequestAborted);
+        }
+        catch (WebSocketException) when (there.HttpStatusCode != 0)
+        {
+            // Refused: asked again without the upgrade the other says why, in words.
+            http.Response.StatusCode = (int)there.HttpStatusCode;
+            return Forwarded.Answered;
+        }
+        catch (WebSocketException)
+        {
+            return Forwarded.Unreached;
+        }
+
+        using var here = await http.WebSockets.AcceptWebSocketAsync(there.SubProtocol);
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
+        var pumps = new[] { PumpAsync(here, there, over.Token), PumpAsync(there, here, over.Token) };
+        await Task.WhenAny(pumps);
+        over.CancelAfter(ConnectPatience);
+        await Task.WhenAll(pumps);
+        return Forwarded.Answered;
+    }
+
+    private static async Task PumpAsync(WebSocket from, WebSocket to, CancellationToken cancel)
+    {
+        var buffer = new byte[Buffer];
+        try
+        {
+            while (true)
+            {
+                var part = await from.ReceiveAsync(buffer.AsMemory(), cancel);
+                if (part.MessageType == WebSocketMessageType.Close)
+                {
+                    await to.CloseOutputAsync(from.CloseStatus ?? WebSocketCloseStatus.NormalClosure, from.CloseStatusDescription, cancel);
+                    return;
+                }
+
+                await to.SendAsync(buffer.AsMemory(0, part.Count), part.MessageType, part.EndOfMessage, cancel);
+            }
+        }
+        catch (Exception lost) when (lost is WebSocketException or OperationCanceledException or IOException)
+        {
+            // One side is gone: the other is told by the end of its connection.
+        }
+    }
+
+    private static Uri Target(HttpRequest request, Uri node) => new(node, UriHelper.BuildRelative(path: request.Path, query: request.QueryString));
+
+    private void CopyTo(HttpRequest request, string space, Action<string, string[]> add)
+    {
+        foreach (var (name, values) in request.Headers)
+        {
+            if (!OwnOfHop.Contains(name) && !name.StartsWith(':'))
+                add(name, values.ToArray()!);
+        }
+
+        var seconds = clock.GetUtcNow().ToUnixTimeSeconds();
+        add(Space, [space]);
+        add(Mark, [string.Create(CultureInfo.InvariantCulture, $"{seconds} {Hash(seconds, request.Method, request.Path, request.QueryString)}")]);
+    }
+
+    private string Hash(long seconds, string method, PathString path, QueryString query) => Convert.ToHexStringLower(
+        HMACSHA256.HashData(key, Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{seconds}\n{method}\n{path}{query}"))));
+}
