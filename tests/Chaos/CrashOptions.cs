@@ -10,6 +10,7 @@ public sealed record CrashOptions
 
           --kills N        how often the broker is killed (default 20; with --prove 5)
           --seed S         draws the load and the moments of the kills (default: drawn, and printed)
+          --store STORE    sqlite or postgres: a server of its own, killed too at every third kill (default sqlite)
           --dispatch PATH  the command under test (default artifacts/dispatch/dispatch)
           --clients M      submitting clients (default 4)
           --workers K      working agents, at least 2 (default 4)
@@ -26,6 +27,9 @@ public sealed record CrashOptions
     public int Kills { get; init; } = 20;
 
     public required int Seed { get; init; }
+
+    /// <summary>Whether the broker stores in a PostgreSQL of the run's own.</summary>
+    public bool OnPostgres { get; init; }
 
     public string Dispatch { get; init; } = "artifacts/dispatch/dispatch";
 
@@ -70,6 +74,7 @@ public sealed record CrashOptions
                 case "--workers": options = options with { Workers = Number(2, 64) }; break;
                 case "--tasks": options = options with { TasksPerKill = Number(1, 2_000) }; break;
                 case "--log-bytes": options = options with { LogBytes = Number(1 << 20, 1 << 30) }; break;
+                case "--store": options = options with { OnPostgres = Text() switch { "sqlite" => false, "postgres" => true, _ => throw new FormatException($"--store takes sqlite or postgres, not {arguments[index]}.") } }; break;
                 case "--bug": options = options with { Bug = Text() }; break;
                 case "--json": options = options with { Json = Text() }; break;
                 case "--prove": options = options with { Prove = true }; break;

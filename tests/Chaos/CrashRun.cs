@@ -4,6 +4,7 @@ using Dispatch.Chaos.Checking;
 using Dispatch.Chaos.Histories;
 using Dispatch.Chaos.Load;
 using Dispatch.Chaos.Wire;
+using Dispatch.Servers;
 
 namespace Dispatch.Chaos;
 
@@ -16,6 +17,7 @@ public sealed class CrashRun : IDisposable
     private const int LeaseMs = 2_000;
     private const int LongRoundEvery = 7;
     private const int DoubleKillEvery = 5;
+    private const int PostgresKillEvery = 3;
     private const int SpotChecks = 200;
     private const int JobsAtOncePerWorker = 16;
     private static readonly TimeSpan CommandLimit = TimeSpan.FromSeconds(20);
@@ -38,6 +40,7 @@ public sealed class CrashRun : IDisposable
     private readonly List<Finding> findings = [];
     private readonly List<string> skipped = [];
     private readonly HashSet<string> acknowledged = [];
+    private PostgresServer? postgres;
     private int kills;
     private int killsInRecovery;
 
@@ -68,6 +71,12 @@ public sealed class CrashRun : IDisposable
         Snapshot? snapshot = null;
         try
         {
+            if (options.OnPostgres)
+            {
+                postgres = await PostgresServer.StartAsync(Home);
+                directory.WriteConfig(port, LeaseMs, options.LogBytes, postgres.Url());
+            }
+
             await output.WriteLineAsync($"ready after {(await broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
             await SetLimitsAsync(life.Token);
             crowd.Start(endOfLoad.Token);
@@ -182,6 +191,18 @@ public sealed class CrashRun : IDisposable
     /// <param name="twice">The broker is killed once more while it recovers.</param>
     private async Task RestartAsync(bool twice, CancellationToken cancel)
     {
+        // With its server gone in the middle of a commit, the broker has to find out what became of it.
+        if (postgres is not null && kills % PostgresKillEvery == 2)
+        {
+            await postgres.KillAsync();
+            if (chance.Next(2) == 0)
+                await broker.KillAsync(cancel);
+            await postgres.StartAgainAsync();
+            if (!broker.IsRunning)
+                restartsMs.Add((await broker.StartAsync(cancel)).TotalMilliseconds);
+            return;
+        }
+
         await broker.KillAsync(cancel);
         if (twice)
         {
@@ -231,7 +252,7 @@ public sealed class CrashRun : IDisposable
 
     private async Task ExamineStoreAsync(CancellationToken cancel)
     {
-        var store = new StoreChecks(options.Dispatch, directory);
+        var store = new StoreChecks(options.Dispatch, directory, postgres);
         findings.AddRange(await store.RunDoctorAsync(cancel));
         var (inLog, reason) = await store.CountEventsAsync(isWhole: options.LogBytes == 0, cancel);
         findings.AddRange(inLog);
@@ -243,6 +264,9 @@ public sealed class CrashRun : IDisposable
     private async Task EndAsync()
     {
         broker.Dispose();
+        if (postgres is not null)
+            await postgres.DisposeAsync();
+        postgres = null;
         await endOfLoad.CancelAsync();
         await crowd.StopAsync();
         auditor.Dispose();

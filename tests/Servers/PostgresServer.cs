@@ -49,7 +49,7 @@ public sealed partial class PostgresServer : IAsyncDisposable
     {
         var answer = Path.Combine(directory, "answer-" + RandomNumberGenerator.GetHexString(8, lowercase: true));
         using var run = Start(
-            ["env", $"PGPASSWORD={password}", Path.Combine(programs, "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", port.ToString(CultureInfo.InvariantCulture), "-U", User, "-d", database, "-c", sql],
+            ["env", $"PGPASSWORD={password}", "PGOPTIONS=-c default_transaction_read_only=off", Path.Combine(programs, "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", port.ToString(CultureInfo.InvariantCulture), "-U", User, "-d", database, "-c", sql],
             answer);
         await run.WaitForExitAsync();
         var said = (await File.ReadAllTextAsync(answer)).Trim();
@@ -68,7 +68,7 @@ public sealed partial class PostgresServer : IAsyncDisposable
         var server = new PostgresServer(programs, directory, settings);
         var passwordFile = Path.Combine(directory, "password");
         await File.WriteAllTextAsync(passwordFile, server.password);
-        if (Environment.IsPrivilegedProcess)
+        if (Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows())
         {
             // A temporary directory lets nobody but its owner pass.
             File.SetUnixFileMode(parent, File.GetUnixFileMode(parent) | UnixFileMode.OtherExecute);
@@ -85,10 +85,14 @@ public sealed partial class PostgresServer : IAsyncDisposable
     public async Task StartAgainAsync(params string[] more)
     {
         string[] all = [$"port={port}", "listen_addresses=127.0.0.1", $"unix_socket_directories={directory}", .. settings, .. more];
-        process = Start(AsPostgres("postgres", ["-D", Data, .. all.SelectMany(setting => new[] { "-c", setting })]), Path.Combine(directory, "log"));
+        var words = AsPostgres("postgres", ["-D", Data, .. all.SelectMany(setting => new[] { "-c", setting })]);
+        process = Start(words, Path.Combine(directory, "log"));
         for (var began = Stopwatch.GetTimestamp(); ; await Task.Delay(20))
         {
-            if (process.HasExited || Stopwatch.GetElapsedTime(began) > Patience)
+            // The children of one that was killed may hold its memory for a moment longer.
+            if (process.HasExited && Stopwatch.GetElapsedTime(began) < Patience / 6)
+                process = Start(words, Path.Combine(directory, "log"));
+            else if (process.HasExited || Stopwatch.GetElapsedTime(began) > Patience)
                 throw new InvalidOperationException($"PostgreSQL did not start:\n{await File.ReadAllTextAsync(Path.Combine(directory, "log"))}");
             if (await IsReadyAsync())
                 return;

@@ -31,8 +31,8 @@ internal sealed class Bench(BenchArguments arguments, string directory, Postgres
         return result;
     }
 
-    // A store's directory has a database by its name.
-    private async Task<string?> DatabaseOfAsync(string store)
+    /// <summary>The address of the database for a store's directory, which has its name; null: a file in it.</summary>
+    public async Task<string?> DatabaseOfAsync(string store)
     {
         if (postgres is null)
             return null;

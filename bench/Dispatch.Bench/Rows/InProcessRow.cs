@@ -7,6 +7,8 @@ using Dispatch.Events;
 using Dispatch.Host;
 using Dispatch.Host.Bus;
 using Dispatch.Host.Configuration;
+using Dispatch.Sequencing;
+using Dispatch.Storage.Postgres;
 using Dispatch.Storage.Sqlite;
 using Microsoft.Extensions.Logging;
 
@@ -123,7 +125,9 @@ internal static class InProcessRow
 
         long hashed = 0;
         var ticks = 0L;
-        await using (var log = SqliteStore.OpenForReading(new SqliteStoreOptions { Path = Path.Combine(store, "data", "dispatch.db") }))
+        await using (IStore log = await bench.DatabaseOfAsync(store) is { } address
+            ? PostgresStore.OpenForReading(new PostgresStoreOptions { Url = address }, TimeProvider.System)
+            : SqliteStore.OpenForReading(new SqliteStoreOptions { Path = Path.Combine(store, "data", "dispatch.db") }))
         {
             var chain = new HashChain(HashChain.Start);
             var after = 0L;
@@ -153,7 +157,7 @@ internal static class InProcessRow
         new DispatchConfig
         {
             Server = new ServerSettings { Port = 0, MetricsPort = 0 },
-            Database = new DatabaseSettings { Url = $"sqlite://{directory}/dispatch.db" },
+            Database = new DatabaseSettings { Url = await bench.DatabaseOfAsync(directory) ?? $"sqlite://{directory}/dispatch.db", Directory = directory },
             Limits = new LimitSettings { RequestsPerSecond = 0 },
             Logging = new LoggingSettings { Level = LogLevel.Warning },
         },

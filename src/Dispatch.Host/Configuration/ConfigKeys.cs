@@ -36,6 +36,8 @@ public static class ConfigKeys
 
         ConfigKey.Text("database.url", "sqlite:// and the path of a file, as in sqlite://~/.dispatch/dispatch.db or sqlite:///var/lib/dispatch/dispatch.db, or the address of a PostgreSQL database, as in postgresql://dispatch@db.example.org/dispatch?sslmode=verify-full", IsDatabase, c => c.Database.Url, (c, v) => c with { Database = c.Database with { Url = v! } },
             "The store. The file's directory is the data directory; with PostgreSQL (13 or later) that is `--data-dir`, or `~/.dispatch`. Its password is best left to `PGPASSWORD` or `~/.pgpass`.", "DISPATCH_DATABASE_URL"),
+        ConfigKey.Text("database.directory", "the path of a directory", text => !text.Contains('\0', StringComparison.Ordinal), c => c.Database.Directory, (c, v) => c with { Database = c.Database with { Directory = v } },
+            "With PostgreSQL: where the admin token and broker.json are kept. Without it: `--data-dir`, or `~/.dispatch`. SQLite has them beside the file.", optional: true),
 
         ConfigKey.Duration("assignment.tick_interval_ms", 10, Hour, c => c.Assignment.TickInterval, (c, v) => c with { Assignment = c.Assignment with { TickInterval = v } },
             "Period of the safety net that looks for work to assign; not the latency of assignment.", "DISPATCH_TICK_INTERVAL_MS", live: true),

@@ -48,6 +48,7 @@ public sealed class ConfigLoader
     private readonly List<ConfigFault> faults = [];
     private readonly Dictionary<string, string> sources = new(StringComparer.Ordinal);
     private DispatchConfig config = new();
+    private (string Path, string Source)? named;
     private bool isRepeatable;
 
     private ConfigLoader(ConfigInputs inputs) => this.inputs = inputs;
@@ -161,7 +162,7 @@ public sealed class ConfigLoader
         string path = directory == "~" || directory.StartsWith("~/", StringComparison.Ordinal)
             ? inputs.HomeDirectory + directory[1..]
             : Path.GetFullPath(directory, inputs.WorkingDirectory);
-        config = config with { Database = config.Database with { Directory = path } };
+        named = (path, source);
         if (!config.Database.IsPostgres)
             Set(ConfigKeys.Find("database.url")!, SqliteUrl.FromFilePath(Path.Combine(path, "dispatch.db")), source);
     }
@@ -246,11 +247,14 @@ public sealed class ConfigLoader
     {
         if (config.Database.IsPostgres)
         {
-            config = config with { Database = config.Database with { Directory = config.Database.Directory ?? Path.Combine(inputs.HomeDirectory, ".dispatch") } };
+            if (named is var (path, source))
+                Set(ConfigKeys.Find("database.directory")!, path, source);
+            string directory = config.Database.Directory ?? Path.Combine(inputs.HomeDirectory, ".dispatch");
+            config = config with { Database = config.Database with { Directory = Path.GetFullPath(directory, inputs.WorkingDirectory) } };
             return;
         }
 
-        string path = SqliteUrl.ToFilePath(config.Database.Url, inputs.HomeDirectory, inputs.WorkingDirectory);
-        config = config with { Database = new DatabaseSettings { Url = SqliteUrl.FromFilePath(path) } };
+        string file = SqliteUrl.ToFilePath(config.Database.Url, inputs.HomeDirectory, inputs.WorkingDirectory);
+        config = config with { Database = new DatabaseSettings { Url = SqliteUrl.FromFilePath(file) } };
     }
 }

@@ -79,12 +79,12 @@ public sealed record AuthSettings
 public sealed record DatabaseSettings
 {
     /// <summary>
-    /// sqlite:// and the path of the file ("~/" is the home directory), or the postgresql:// address of a database. Default
-    /// sqlite://~/.dispatch/dispatch.db.
+    /// sqlite:// and the path of the file ("~/" is the home directory), or the postgresql:// address of a database.
+    /// Default sqlite://~/.dispatch/dispatch.db.
     /// </summary>
     public string Url { get; init; } = "sqlite://~/.dispatch/dispatch.db";
 
-    /// <summary>With PostgreSQL: where the admin token and broker.json are kept. Default null: ~/.dispatch. With SQLite it is the directory of the file.</summary>
+    /// <summary>With PostgreSQL: where the admin token and broker.json are kept. Default null: ~/.dispatch. With SQLite it is not used: they are beside the file.</summary>
     public string? Directory { get; init; }
 
     /// <summary>Whether the store is a PostgreSQL.</summary>

@@ -146,6 +146,8 @@ internal sealed class PostgresWriter : IAsyncDisposable
 
     private async Task WorkAsync(Func<Task> work)
     {
+        // Whoever commits goes on deciding meanwhile: turning a batch into what is sent takes as long as much of that.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         try
         {
             await work();
@@ -190,7 +192,7 @@ internal sealed class PostgresWriter : IAsyncDisposable
         {
             try
             {
-                if (await (await SessionAsync()).HasAsync(sequence, hash, CancellationToken.None))
+                if (await IsStoredAsync(sequence, hash))
                     return;
                 break;
             }
@@ -198,7 +200,7 @@ internal sealed class PostgresWriter : IAsyncDisposable
             {
                 await DropAsync();
             }
-            catch (Exception again) when (PostgresFaults.IsOfStore(again) || again is StoreException)
+            catch (Exception again) when (PostgresFaults.IsOfStore(again) || again is StoreException { Fault: not StoreFault.Locked })
             {
                 await DropAsync();
                 throw PostgresFaults.Unknown(loss, connections.Where);
@@ -207,6 +209,22 @@ internal sealed class PostgresWriter : IAsyncDisposable
 
         throw new StoreException(
             StoreFault.Unavailable, $"The connection to PostgreSQL ({connections.Where}) was lost during a commit, which did not happen. Nothing was written.", loss);
+    }
+
+    private async Task<bool> IsStoredAsync(long sequence, byte[] hash)
+    {
+        try
+        {
+            return await WriterSession.HasAsync((await SessionAsync()).Connection, sequence, hash, CancellationToken.None);
+        }
+        catch (StoreException taken) when (taken.Fault == StoreFault.Locked)
+        {
+            // Who took the place could do so only when what was under way here was over.
+            await using var connection = await connections.OpenForReadingAsync(CancellationToken.None);
+            if (await WriterSession.HasAsync(connection, sequence, hash, CancellationToken.None))
+                return true;
+            throw;
+        }
     }
 
     /// <summary>Renews the hold while nothing else does.</summary>

@@ -81,7 +81,7 @@ internal sealed class WriterSession : IAsyncDisposable
     }
 
     /// <summary>Whether this event is stored with this hash.</summary>
-    internal async Task<bool> HasAsync(long sequence, byte[] hash, CancellationToken cancel) =>
+    internal static async Task<bool> HasAsync(NpgsqlConnection connection, long sequence, byte[] hash, CancellationToken cancel) =>
         (await connection.ListAsync("SELECT hash FROM events WHERE sequence = $1", row => row.Blob(0).ToArray(), cancel, row => row.Bind(1, sequence)))
         .Exists(stored => stored.AsSpan().SequenceEqual(hash));
 

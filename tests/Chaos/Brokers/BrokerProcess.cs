@@ -27,6 +27,9 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     /// <summary>Cancelled when the broker was ready and ends without having been told to.</summary>
     public CancellationToken Died => died.Token;
 
+    /// <summary>Whether it was started and not ended by this.</summary>
+    public bool IsRunning => current is { HasExited: false };
+
     /// <summary>How a broker ended that ended by itself.</summary>
     public string Epitaph => $"The broker ended by itself with {current?.ExitCode}: {Tail()}";
 

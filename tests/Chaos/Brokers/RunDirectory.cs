@@ -36,7 +36,8 @@ public sealed class RunDirectory
     /// <summary>Short leases and backoffs, so that a run of a minute sees all of them many times.</summary>
     /// <param name="leaseMs">Lease of an agent.</param>
     /// <param name="logBytes">How much of the log is kept; 0: all.</param>
-    public void WriteConfig(int port, int leaseMs, int logBytes = 0) => File.WriteAllText(Config, $$"""
+    /// <param name="database">The address of a PostgreSQL; null: a file in the data directory.</param>
+    public void WriteConfig(int port, int leaseMs, int logBytes = 0, string? database = null) => File.WriteAllText(Config, $$"""
         server: { port: {{port}}, metrics_port: 0, bind: 127.0.0.1, admin_token: {{AdminToken}} }
         auth: { mode: trusted_header }
         agents: { lease_ms: {{leaseMs}} }
@@ -44,6 +45,7 @@ public sealed class RunDirectory
         limits: { requests_per_second: 0 }
         logging: { access: errors }
         retention: { events_bytes: {{logBytes}}, sweep_ms: 50 }
+        {{(database is null ? "" : $"database: {{ url: \"{database}\" }}")}}
 
         """);
 

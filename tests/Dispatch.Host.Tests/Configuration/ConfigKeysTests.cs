@@ -146,7 +146,7 @@ public sealed class ConfigKeysTests
             - **File**: the one named by `--config`, else `./dispatch.yaml`, else `~/.dispatch/dispatch.yaml`.
             - **Environment**: the variable in the table, or `DISPATCH__SECTION__KEY` for any key, as in
               `DISPATCH__AGENTS__LEASE_MS=10000`; the long form wins over the short one. An empty variable counts as not set. `DISPATCH_DATA_DIR=DIR`
-              stands for `database.url: sqlite://DIR/dispatch.db`.
+              stands for `database.url: sqlite://DIR/dispatch.db`, unless that is a PostgreSQL: then DIR is for the admin token and broker.json.
             - **Command line**: `--data-dir DIR`, `--port N`, `--metrics-port N`.
 
             Everything is checked at start, and every fault is told at once, with the file and line, variable or flag it came from. An unknown
@@ -220,6 +220,7 @@ public sealed class ConfigKeysTests
         "auth.mode" => "token",
         "auth.visibility" => "own",
         "database.url" => "sqlite:///tmp/other.db",
+        "database.directory" => "/tmp/other",
         "assignment.owner_filter_enabled" => "false",
         "webhooks.allow_private" => "true",
         "retention.events_bytes" => "1048576",

@@ -329,8 +329,9 @@ public sealed class ConfigLoaderTests : IDisposable
         Assert.Equal("retry.cap_ms", Assert.Single(Faults(overrides: new() { ["retry.cap_ms"] = "10" })).Key);
 
     [Theory]
-    [InlineData("postgresql://dispatch:s3cr3t@db/dispatch", "SQLite only")]
-    [InlineData("postgres://u:s3cr3t@x@db/dispatch?password=s3cr3t", "SQLite only")]
+    [InlineData("postgresql://dispatch:s3cr3t@db/dispatch?sslmode=perhaps", "sslmode is 'perhaps'")]
+    [InlineData("postgres://u:s3cr3t@x@db:port/dispatch?password=s3cr3t", "A port is a number")]
+    [InlineData("postgres://u:s3cr3t@db/dispatch?passwort=s3cr3t", "'passwort' is no setting")]
     [InlineData("mysql://root:s3cr3t@db/x", "allowed is sqlite://")]
     [InlineData("sqlite://:memory:", "must outlive")]
     [InlineData("sqlite://", "allowed is sqlite://")]
@@ -341,6 +342,22 @@ public sealed class ConfigLoaderTests : IDisposable
         ConfigFault fault = Assert.Single(Faults(environment: new() { ["DISPATCH_DATABASE_URL"] = url }));
         Assert.Contains(expected, fault.Message);
         Assert.DoesNotContain("s3cr3t", fault.ToString());
+    }
+
+    [Theory]
+    [InlineData("", "{0}/home/.dispatch")]
+    [InlineData("data", "{0}/work/data")]
+    public void With_PostgreSQL_the_data_directory_is_apart(string directoryVariable, string expected)
+    {
+        const string Url = "postgresql://dispatch@db/dispatch?sslmode=verify-full";
+        foreach (var isFlag in new[] { false, true })
+        {
+            DispatchConfig config = isFlag
+                ? Load(overrides: new() { ["database.url"] = Url }, environment: new() { ["DISPATCH_DATA_DIR"] = directoryVariable }).Config
+                : Load(environment: new() { ["DISPATCH_DATABASE_URL"] = Url, ["DISPATCH_DATA_DIR"] = directoryVariable }).Config;
+            Assert.Equal((Url, true), (config.Database.Url, config.Database.IsPostgres));
+            Assert.Equal(string.Format(expected, directory.Path), config.DataDirectory);
+        }
     }
 
     [Theory]

@@ -7,7 +7,7 @@ namespace Dispatch.Storage.Tests.Contract;
 /// <summary>What was reserved and spent, read from where it is written.</summary>
 public abstract partial class StoreContract
 {
-    [Fact]
+    [StoreFact]
     public async Task The_ledger_is_read_from_attempts_tasks_in_hand_and_reports()
     {
         await CommitLedgerAsync(Log, CommitAsync);
@@ -21,7 +21,7 @@ public abstract partial class StoreContract
         Assert.Empty(await LedgerAsync(new LedgerQuery("b", "x/y", LedgerPlace.Start, 100)));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task The_ledger_is_read_page_by_page()
     {
         await CommitLedgerAsync(Log, CommitAsync);

@@ -11,7 +11,7 @@ namespace Dispatch.Storage.Tests.Contract;
 /// <summary>What every store has to do when its log is shortened.</summary>
 public abstract partial class StoreContract
 {
-    [Fact]
+    [StoreFact]
     public async Task The_extent_tells_what_the_log_takes_and_from_where_it_could_be_kept()
     {
         Assert.Equal(new LogExtent(1, 0, 0, null, [], true), await Store.FindExtentAsync(None) with { Bases = [] });
@@ -43,7 +43,7 @@ public abstract partial class StoreContract
         Assert.True(third.Bytes > second.Bytes);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Behind_the_horizon_no_event_is_told_and_every_task_reads_as_before()
     {
         var spec = Spec("Übersetze", "{\"n\": 1e400, \"x\":\"\\u0000\"}", "{\"team\":\"blue\"}") with { Description = "long", Estimate = Json("{\"t\":1}"), IdempotencyKey = "k", Submitter = "portal", Scope = "s" };
@@ -124,7 +124,7 @@ public abstract partial class StoreContract
         }
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_base_holds_every_row_as_it_was()
     {
         var task = Log.Submit(Spec(context: "{\"a\": [1,  2]}") with { IdempotencyKey = "k" }, needs: Log.Needs(["Python"], ["fast"], "acme"), shape: task => task with { Session = "s-1", DependsOn = [new TaskId(Guid.CreateVersion7())] });
@@ -154,7 +154,7 @@ public abstract partial class StoreContract
         Assert.Equal((rows.Count - 1, known.Digest), (rows[^1].End!.Rows, rows[^1].End!.Digest));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_horizon_that_was_not_prepared_for_is_refused_with_all_of_its_commit()
     {
         Log.Submit();
@@ -172,7 +172,7 @@ public abstract partial class StoreContract
         Assert.True(head <= (await Store.LoadAsync(None)).Sequence);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task The_horizon_moves_on_from_base_to_base_and_older_ones_go()
     {
         List<LogBase> bases = [];
@@ -196,7 +196,7 @@ public abstract partial class StoreContract
         Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Followers_are_listed_with_their_places()
     {
         await Store.SaveCursorsAsync([("handler/mail", 7), ("webhook/w-1", 3)], [], None);

@@ -30,7 +30,7 @@ public abstract partial class StoreContract : IAsyncLifetime
 
     public virtual async Task DisposeAsync() => await Store.DisposeAsync();
 
-    [Fact]
+    [StoreFact]
     public async Task A_new_store_is_empty()
     {
         var loaded = await Store.LoadAsync(None);
@@ -49,7 +49,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         await Store.ProbeAsync(None);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Every_member_of_a_task_comes_back()
     {
         var parent = Log.Submit();
@@ -88,7 +88,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Every_member_of_a_tasks_life_comes_back()
     {
         var held = Log.Assign(Log.Submit());
@@ -108,7 +108,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(Log.Totals, loaded.Totals);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_row_is_changed_batch_after_batch()
     {
         var task = Log.Submit();
@@ -130,7 +130,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Live_tasks_are_loaded_in_order_of_number_however_few_of_all_they_are()
     {
         var live = new List<WorkTask>();
@@ -149,7 +149,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Each(live, (await Store.LoadAsync(None)).Tasks, Same.Task);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Webhooks_come_back_as_they_last_were()
     {
         var filter = new EventFilter { Types = ["task.*", "agent.offline"], Sources = ["tasks"], Subjects = ["ä"], Sessions = ["s-1", "s-2"] };
@@ -173,7 +173,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(two with { Filter = loaded[1].Filter }, loaded[1]);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Questions_come_back_as_they_last_were()
     {
         var change = new QuestionAnswer("judge", Verdict.Modify, "Not all of it ☃", Json("{\"command\":\"ls\"}"), 7);
@@ -208,7 +208,7 @@ public abstract partial class StoreContract : IAsyncLifetime
             Assert.Equal(ids, (await Store.ListQuestionsAsync(query, None)).Select(stored => stored.Question.Id));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Responders_come_back_as_they_last_were()
     {
         var one = Log.Keep(new Responder("judge", ["tool.*"], 5, 0));
@@ -225,7 +225,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(one with { Types = loaded.Types }, loaded);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Limits_and_their_balances_come_back_as_they_last_were()
     {
         var rolling = new LimitWindow(WindowKind.Rolling, RollingMs: 60_000);
@@ -257,7 +257,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Each(loaded.Balances, seen.Balances, Same.Balance);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Every_level_unit_and_window_comes_back()
     {
         var set = new List<Limit>();
@@ -272,7 +272,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Each(set, (await Store.LoadAsync(None)).Limits, Same.Limit);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Usage_reports_are_found_by_reporter_and_id()
     {
         var task = Log.Submit();
@@ -294,7 +294,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal([first, other, second], await audit.UsageAsync(None).ToListAsync());
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_usage_report_that_is_there_already_refuses_the_batch()
     {
         var first = Log.Report("worker-1", "u-1");
@@ -306,7 +306,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(first, (await Store.FindUsageAsync("worker-1", "u-1", null, None)).Known);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task What_an_attempt_reserved_and_spent_comes_back()
     {
         var reserved = new Amounts([new("day/ä ☃", 700), new("swarm", 0)]);
@@ -324,7 +324,7 @@ public abstract partial class StoreContract : IAsyncLifetime
             attempts.Select(attempt => (attempt.Model, attempt.Reserved, attempt.Spent)));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Balances_whose_rows_are_behind_follow_from_the_log_and_the_tasks_in_hand()
     {
         Log.Set(Limit("day"), Balance("day/ä", "day", "ä") with { Used = 7 }, Balance("day/w", "day", "w") with { Used = 1 });
@@ -381,7 +381,7 @@ public abstract partial class StoreContract : IAsyncLifetime
 
     private static LimitBalance Balance(string key, string limit, string target) => new() { Key = key, Limit = limit, Target = target };
 
-    [Fact]
+    [StoreFact]
     public async Task Cursors_come_back_as_they_were_last_saved()
     {
         Assert.Empty(await Store.LoadCursorsAsync(None));
@@ -393,7 +393,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal([("nats", 7L), ("webhook/whk_1", 5L)], (await Store.LoadCursorsAsync(None)).Select(pair => (pair.Key, pair.Value)).Order());
     }
 
-    [Fact]
+    [StoreFact]
     public async Task The_newest_thousand_deliveries_of_each_webhook_are_kept()
     {
         var one = Log.Keep(new WebhookEndpoint("whk_1", "http://example.org/", null, EventFilter.All, "whsec_a", null, null, WebhookStatus.Enabled, 1, null, 1, 0, 0));
@@ -415,7 +415,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Empty(await Store.ListDeliveriesAsync("whk_unknown", 10, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_deleted_webhook_takes_its_cursor_and_deliveries_along()
     {
         var webhook = Log.Keep(new WebhookEndpoint("whk_1", "http://example.org/", null, EventFilter.All, "whsec_a", null, null, WebhookStatus.Enabled, 1, null, 1, 0, 0));
@@ -429,7 +429,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Empty(await Store.ListDeliveriesAsync("whk_1", 10, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Agents_and_tokens_come_back_as_they_last_were()
     {
         var plain = Log.Register(new Agent { Id = "a-1", Capabilities = [], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
@@ -462,7 +462,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal([token, other], loaded.Tokens);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Open_sessions_come_back_and_closed_ones_do_not()
     {
         var plain = Log.Open(new Session("ses-1", null, new string('a', 64), 10, 99, 0));
@@ -479,7 +479,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal([plain, named], (await Store.LoadAsync(None)).Sessions);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Publishers_come_back_and_what_they_published_is_found_by_their_ids()
     {
         var plain = Log.Register(new Publisher("crawler", ["memory.updated", "tool.executed"], null, 10, 0));
@@ -504,7 +504,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(["crawler", "ä ☃", "crawler"], (await Store.ListEventsAsync(0, 100, None)).Where(entry => entry.Type == "message.received").Select(entry => entry.Source));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task An_agent_that_left_can_come_back()
     {
         var agent = Log.Register(new Agent { Id = "a-1", Capabilities = ["x"], MaxConcurrent = 3, Status = AgentStatus.Ready, RegisteredAt = 5, StatusAt = 5 });
@@ -519,7 +519,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Each([agent], (await Store.LoadAsync(None)).Agents, Same.Agent);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Every_kind_of_event_comes_back()
     {
         var id = new TaskId(Guid.CreateVersion7());
@@ -600,7 +600,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Each(raised, [.. read.Select(State.Read)], Same.Event);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task The_log_is_read_page_by_page()
     {
         for (var n = 0; n < 25; n++)
@@ -612,7 +612,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Empty(await Store.ListEventsAsync(25, 10, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_history_is_the_chain_about_one_subject_oldest_first()
     {
         var task = Log.Submit();
@@ -631,7 +631,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Empty(await Store.ListHistoryAsync(0, 100, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Specs_are_found_by_number_in_the_order_asked_for()
     {
         var first = Log.Submit(Spec("first", "{\"a\":1}"));
@@ -646,7 +646,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal("{\"a\":2}", specs[2]!.Context!.ToString());
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_task_patched_in_the_batch_that_made_it_has_the_patched_context()
     {
         var task = Log.Submit(Spec("first", "{\"a\":1}", "{\"team\":\"blue\"}"));
@@ -657,7 +657,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Single(await Store.ListTasksAsync(new TaskQuery { Labels = ["team=blue"] }, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_large_payload_comes_back_whole()
     {
         var text = string.Concat(Enumerable.Repeat("0123456789 ☃ \\\"", 80_000));
@@ -670,7 +670,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Same.Stored(Log.Tasks[task.Id], await Store.FindTaskAsync(task.Id, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Ended_attempts_are_listed_oldest_first_with_the_result()
     {
         var task = Log.Assign(Log.Submit(), "w-1");
@@ -692,7 +692,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Empty(await Store.ListAttemptsAsync(999, None));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Facts_tell_tasks_and_keys_as_of_one_sequence()
     {
         var keyed = Log.Submit(Spec() with { IdempotencyKey = "k" }, "alice", bodyHash: "abc");
@@ -707,7 +707,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(new IdempotencyRow("alice", "k", "abc", keyed.Id, keyed.Number), Assert.Single(facts.Keys).Value);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Expired_tasks_are_found_step_by_step()
     {
         var old = Enumerable.Range(0, 5).Select(_ => Log.Finish(Log.Submit(), "1")).ToList();
@@ -737,7 +737,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal((0, 0L), await CountExpiredAsync(0, 0, 100));
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_pruned_task_leaves_nothing_but_its_events()
     {
         var spec = Spec(labels: "{\"team\":\"blue\"}") with { IdempotencyKey = "k" };
@@ -766,7 +766,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         await CommitAsync();
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Lists_give_what_a_look_at_every_task_would_give()
     {
         var random = new Random(20261120);
@@ -818,7 +818,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         }
     }
 
-    [Fact]
+    [StoreFact]
     public async Task An_audit_sees_everything_as_of_one_moment()
     {
         var finished = Log.Finish(Log.Submit(Spec("done", "{\"a\":1}") with { IdempotencyKey = "k" }, bodyHash: "abc"), "{\"ok\":true}");
@@ -846,7 +846,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal([new IdempotencyRow("alice", "k", "abc", finished.Id, finished.Number)], await audit.KeysAsync(None).ToListAsync());
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_batch_that_does_not_continue_the_log_is_refused()
     {
         Log.Submit();
@@ -868,7 +868,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         await CommitAsync();
     }
 
-    [Fact]
+    [StoreFact]
     public async Task An_empty_batch_changes_nothing()
     {
         await Store.CommitAsync(Log.Close(), 0, None);
@@ -876,7 +876,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(0, (await Store.LoadAsync(None)).Sequence);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task A_commit_given_up_before_it_began_does_not_happen()
     {
         Log.Submit();
@@ -889,7 +889,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(1, (await Store.LoadAsync(None)).Sequence);
     }
 
-    [Fact]
+    [StoreFact]
     public async Task Readers_see_whole_commits_while_they_happen()
     {
         const int batches = 60;
