@@ -22,5 +22,7 @@ step simulation-proof dotnet run --project tests/Simulation -c Release --no-buil
 step crash dotnet run --project tests/Chaos -c Release --no-build -- crash --kills "$kills" --dispatch "$dispatch"
 # The same with a log that is kept short, so that what is checked folds from a base.
 step crash-short-log dotnet run --project tests/Chaos -c Release --no-build -- crash --kills 6 --log-bytes 1048576 --dispatch "$dispatch"
+# The same through a network that delays, cuts off and loses.
+step crash-bad-network dotnet run --project tests/Chaos -c Release --no-build -- crash --kills 6 --bad-network --dispatch "$dispatch"
 echo
 build/totals.sh

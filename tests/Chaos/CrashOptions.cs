@@ -16,6 +16,7 @@ public sealed record CrashOptions
           --workers K      working agents, at least 2 (default 4)
           --tasks N        tasks the clients may add between two kills (default 400)
           --log-bytes N    the broker keeps so much of its log, 1048576 or more (default 0: all of it)
+          --bad-network    what actors and broker say to each other is delayed, cut off and lost now and then
           --bug NAME       run the broker with DISPATCH_TEST_BUG=NAME: the run is expected to fail
           --prove          a short honest run must pass, and one with a planted bug (default ack-before-commit) must fail
           --json FILE      write the verdict as JSON
@@ -44,6 +45,9 @@ public sealed record CrashOptions
 
     /// <summary>How much of its log the broker keeps; 0: all.</summary>
     public int LogBytes { get; init; }
+
+    /// <summary>Whether the actors reach the broker through a network that delays, cuts and loses.</summary>
+    public bool BadNetwork { get; init; }
 
     /// <summary>Planted bug of the broker to switch on, or null.</summary>
     public string? Bug { get; init; }
@@ -75,6 +79,7 @@ public sealed record CrashOptions
                 case "--tasks": options = options with { TasksPerKill = Number(1, 2_000) }; break;
                 case "--log-bytes": options = options with { LogBytes = Number(1 << 20, 1 << 30) }; break;
                 case "--store": options = options with { OnPostgres = Text() switch { "sqlite" => false, "postgres" => true, _ => throw new FormatException($"--store takes sqlite or postgres, not {arguments[index]}.") } }; break;
+                case "--bad-network": options = options with { BadNetwork = true }; break;
                 case "--bug": options = options with { Bug = Text() }; break;
                 case "--json": options = options with { Json = Text() }; break;
                 case "--prove": options = options with { Prove = true }; break;

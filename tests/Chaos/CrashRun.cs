@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Dispatch.Chaos.Brokers;
 using Dispatch.Chaos.Checking;
+using Dispatch.Chaos.Faults;
 using Dispatch.Chaos.Histories;
 using Dispatch.Chaos.Load;
 using Dispatch.Chaos.Wire;
@@ -36,6 +37,10 @@ public sealed class CrashRun : IDisposable
     private readonly Crowd crowd;
     private readonly Caller auditor;
     private readonly CancellationTokenSource endOfLoad = new();
+    private readonly CancellationTokenSource fairWeather = new();
+    private readonly FaultProxy? network;
+    private Weather? weather;
+    private Task weatherEnded = Task.CompletedTask;
     private readonly List<double> restartsMs = [];
     private readonly List<Finding> findings = [];
     private readonly List<string> skipped = [];
@@ -54,7 +59,8 @@ public sealed class CrashRun : IDisposable
         directory = RunDirectory.Create(options.Seed);
         directory.WriteConfig(port, LeaseMs, options.LogBytes);
         broker = new BrokerProcess(options.Dispatch, directory, port, options.Bug);
-        crowd = new Crowd(options, port, directory.Histories, LeaseMs, clock);
+        network = options.BadNetwork ? FaultProxy.Start(port, options.Seed) : null;
+        crowd = new Crowd(options, network?.Port ?? port, directory.Histories, LeaseMs, clock);
         auditor = new Caller("auditor", port, new HistoryFile("auditor", directory.Histories, clock));
     }
 
@@ -80,6 +86,12 @@ public sealed class CrashRun : IDisposable
             await output.WriteLineAsync($"ready after {(await broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
             await SetLimitsAsync(life.Token);
             crowd.Start(endOfLoad.Token);
+            if (network is not null)
+            {
+                weather = new Weather(network, new Random(options.Seed));
+                weatherEnded = weather.RunAsync(fairWeather.Token);
+            }
+
             await WarmUpAsync(life.Token);
             var wentWell = await KillAgainAndAgainAsync(life.Token);
             snapshot = await SettleAsync(wentWell, life.Token);
@@ -118,6 +130,7 @@ public sealed class CrashRun : IDisposable
         auditor.Dispose();
         crowd.Dispose();
         endOfLoad.Dispose();
+        fairWeather.Dispose();
     }
 
     /// <summary>Three levels of limits on every task; that of the swarm binds, so that work waits for it and is let on again.</summary>
@@ -233,6 +246,7 @@ public sealed class CrashRun : IDisposable
     /// </summary>
     private async Task<Snapshot> SettleAsync(bool wentWell, CancellationToken cancel)
     {
+        await CalmWeatherAsync();
         await crowd.CalmAsync();
         var readback = new Readback(port, isLogWhole: options.LogBytes == 0);
         var began = Stopwatch.GetTimestamp();
@@ -270,6 +284,18 @@ public sealed class CrashRun : IDisposable
         await endOfLoad.CancelAsync();
         await crowd.StopAsync();
         auditor.Dispose();
+        await CalmWeatherAsync();
+        if (network is not null)
+            await network.DisposeAsync();
+    }
+
+    private async Task CalmWeatherAsync()
+    {
+        await fairWeather.CancelAsync();
+        await weatherEnded;
+        if (weather is not null)
+            await output.WriteLineAsync($"the network was bad {weather.Spells} times");
+        weather = null;
     }
 
     private Verdict Judge(History history, Snapshot? snapshot, long durationMs)

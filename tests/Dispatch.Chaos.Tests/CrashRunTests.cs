@@ -20,6 +20,18 @@ public sealed class CrashRunTests
         Assert.Contains("planted bug ack-before-commit: caught", told.ToString());
     }
 
+    [Fact]
+    public async Task A_bad_network_makes_an_honest_broker_no_worse()
+    {
+        var told = new StringWriter();
+        using var run = new CrashRun(Options(kills: 2) with { BadNetwork = true }, told);
+
+        var verdict = await run.RunAsync(CancellationToken.None);
+
+        Assert.True(verdict.Passed, verdict.ToText());
+        Assert.Matches("the network was bad [1-9][0-9]* times", told.ToString());
+    }
+
     [Theory]
     [InlineData("no-fence", FindingKind.StaleAccepted)]
     [InlineData("no-keys", FindingKind.Duplicated)]
