@@ -10,6 +10,7 @@ using Dispatch.Host.Http;
 using Dispatch.Host.Http.Edge;
 using Dispatch.Host.Http.Problems;
 using Dispatch.Host.Os;
+using Dispatch.Host.Nodes;
 using Dispatch.Host.Questions;
 using Dispatch.Host.Streams;
 using Dispatch.Host.Telemetry;
@@ -28,7 +29,7 @@ using Microsoft.Extensions.Logging;
 namespace Dispatch.Host;
 
 /// <summary>A running broker: the store, the sequencer and the listeners. The parts list of the process.</summary>
-public sealed class Broker : IAsyncDisposable
+public sealed class Broker : IServing
 {
     // Together below the ten seconds in which a stop must end, also when the store hangs.
     // Kestrel takes a second more than the listeners' to cut off who has not been answered.
@@ -114,7 +115,7 @@ public sealed class Broker : IAsyncDisposable
     public Task Completion => sequencer.Completion;
 
     /// <summary>How long the sequencer has been standing still, beyond the pause it may make. A store that refuses is waited for: that is none.</summary>
-    internal TimeSpan Stillness
+    public TimeSpan Stillness
     {
         get
         {
@@ -126,7 +127,7 @@ public sealed class Broker : IAsyncDisposable
     }
 
     /// <summary>Where whoever runs this broker logs what belongs to it.</summary>
-    internal ILoggerFactory Logs => app.Services.GetRequiredService<ILoggerFactory>();
+    public ILoggerFactory Logs => app.Services.GetRequiredService<ILoggerFactory>();
 
     /// <summary>Null while it may be used; else why not.</summary>
     internal string? WhyNotReady => operations.WhyNotReady();
@@ -270,6 +271,8 @@ public sealed class Broker : IAsyncDisposable
             new PublisherEndpoints(sequencer, new EventIntake(sequencer, store), bus.Source).Map(app);
             new SessionEndpoints(sequencer, sessions, clock).Map(app);
             new WebhookRoutes(webhookTools, webhooks, config.Webhooks.AllowPrivate).Map(app);
+            Broker? own = null;
+            new ClusterEndpoints(frame?.Node, space, () => own!.Url, clock).Map(app);
             app.MapRead("/openapi/v1.json", OpenApiDocument.WriteAsync);
             app.UseEndpoints(static _ => { });
 
@@ -286,7 +289,7 @@ public sealed class Broker : IAsyncDisposable
                 Announce(app.Services.GetRequiredService<ILoggerFactory>().CreateLogger<Broker>(), config, adminToken, url, operationsUrl);
             }
 
-            var broker = new Broker(
+            var broker = own = new Broker(
                 app, store, sequencer, housekeeping, retention, configWatcher, webhooks, connections, watch, bus, desk, responders, runningFile, live, clock, stopping,
                 operations, frame, frame is null ? null : ((IApplicationBuilder)app).Build());
             housekeeping.Start(stopping.Token);
@@ -449,7 +452,7 @@ public sealed class Broker : IAsyncDisposable
 /// <param name="Space">The namespace that it serves.</param>
 /// <param name="Services">Where log lines and limits of the listeners are.</param>
 /// <param name="Url">Where this machine reaches the API.</param>
-internal sealed record BrokerFrame(string Space, IServiceProvider Services, AdminToken AdminToken, Uri Url, Uri OperationsUrl);
+internal sealed record BrokerFrame(string Space, IServiceProvider Services, AdminToken AdminToken, Uri Url, Uri OperationsUrl, Node Node);
 
 /// <summary>broker.json in the data directory: where the running broker is. Written when it is ready, removed when it stops.</summary>
 internal sealed class RunningFile

@@ -1,4 +1,5 @@
 using Dispatch.Host.Configuration;
+using Dispatch.Host.Nodes;
 using Dispatch.Host.Os;
 using Microsoft.Extensions.Logging;
 
@@ -14,7 +15,9 @@ public static class BrokerProcess
     /// <exception cref="BrokerStartException">It can not start: another broker has the store, a port is taken, the store is damaged.</exception>
     public static async Task RunAsync(LoadedConfig config, Action<Action> onHangUp, CancellationToken stop)
     {
-        await using var broker = await Broker.StartAsync(config.Config, TimeProvider.System, stop, source: config);
+        await using IServing broker = config.Config.Database.IsPostgres
+            ? await Node.StartAsync(config.Config, TimeProvider.System, stop, source: config)
+            : await Broker.StartAsync(config.Config, TimeProvider.System, stop, source: config);
         onHangUp(broker.ReadConfigAgain);
         var logger = broker.Logs.CreateLogger<ServiceSocket>();
         using var service = ServiceSocket.Open(Environment.GetEnvironmentVariable, Environment.ProcessId, logger);

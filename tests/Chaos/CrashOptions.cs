@@ -78,8 +78,8 @@ public sealed record CrashOptions
                 case "--workers": options = options with { Workers = Number(2, 64) }; break;
                 case "--tasks": options = options with { TasksPerKill = Number(1, 2_000) }; break;
                 case "--log-bytes": options = options with { LogBytes = Number(1 << 20, 1 << 30) }; break;
-                case "--bad-network": options = options with { BadNetwork = true }; break;
                 case "--store": options = options with { OnPostgres = Text() switch { "sqlite" => false, "postgres" => true, _ => throw new FormatException($"--store takes sqlite or postgres, not {arguments[index]}.") } }; break;
+                case "--bad-network": options = options with { BadNetwork = true }; break;
                 case "--bug": options = options with { Bug = Text() }; break;
                 case "--json": options = options with { Json = Text() }; break;
                 case "--prove": options = options with { Prove = true }; break;

@@ -146,6 +146,8 @@ internal sealed class PostgresWriter : IAsyncDisposable
 
     private async Task WorkAsync(Func<Task> work)
     {
+        // Whoever commits goes on deciding meanwhile: turning a batch into what is sent takes as long as much of that.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         try
         {
             await work();

@@ -124,9 +124,9 @@ public sealed record ErrorCode(string Name, int Status, string Title, string Adv
     /// <summary>Every code, by status.</summary>
     public static IReadOnlyList<ErrorCode> All { get; } =
     [
-        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, QuestionNotFound, ResponderNotFound, LimitNotFound, NotFound, MethodNotAllowed, RequestTimeout,
+        Validation, Unauthorized, Forbidden, TaskNotFound, AgentNotFound, TokenNotFound, SessionNotFound, PublisherNotFound, WebhookNotFound, QuestionNotFound, ResponderNotFound, LimitNotFound, NamespaceNotFound, NodeNotFound, NotFound, MethodNotAllowed, RequestTimeout,
         TaskState, StaleAttempt, IdempotencyMismatch, TaskExists, SessionExists, QuestionClosed, AlreadyAnswered, VersionMismatch, EventsGone, PayloadTooLarge, UnsupportedMediaType, MisdirectedRequest,
-        UpgradeRequired, TooManyRequests, TooManyQuestions, Internal, StoreUnavailable, Busy, ShuttingDown,
+        UpgradeRequired, TooManyRequests, TooManyQuestions, Internal, NoWriter, StoreUnavailable, Busy, ShuttingDown,
     ];
 
     /// <summary>Where the code is described; the member <c>type</c>.</summary>
