@@ -12,6 +12,9 @@ public sealed record DispatchClientOptions
     /// <summary>Bearer token: the agent's own, or the admin's for admin routes. Null sends none.</summary>
     public string? Token { get; init; }
 
+    /// <summary>The namespace of every call, sent as <c>Dispatch-Namespace</c>: a-z, 0-9, - and _. Null: the one that the broker takes by default.</summary>
+    public string? Namespace { get; init; }
+
     /// <summary>How long one attempt of a call may take, on top of the time it asks the broker to wait. Default 30 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(30);
 

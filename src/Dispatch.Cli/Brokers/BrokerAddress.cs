@@ -38,6 +38,7 @@ internal static class BrokerAddress
             Server = server,
             AgentId = First(run.Get(GlobalOptions.Agent), "DISPATCH_AGENT_ID") ?? "cli",
             Token = token,
+            Namespace = First(run.Get(GlobalOptions.Namespace), "DISPATCH_NAMESPACE"),
         };
     }
 

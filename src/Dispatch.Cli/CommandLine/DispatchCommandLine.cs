@@ -25,6 +25,8 @@ internal static class DispatchCommandLine
         ("responder", Questions.ResponderCommand.Create),
         ("webhook", Webhooks.WebhookCommand.Create),
         ("quota", Quota.QuotaCommand.Create),
+        ("node", Nodes.NodeCommand.Create),
+        ("namespace", Nodes.NamespaceCommand.Create),
         ("config", Operations.ConfigCommand.Create),
         ("doctor", Doctor.DoctorCommand.Create),
         ("demo", Demo.DemoCommand.Create),

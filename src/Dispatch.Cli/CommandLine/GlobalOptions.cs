@@ -39,5 +39,12 @@ internal static class GlobalOptions
         Recursive = true,
     };
 
-    public static IReadOnlyList<Option> All { get; } = [Json, Server, Agent, Token, DataDirectory];
+    public static Option<string?> Namespace { get; } = new("--namespace")
+    {
+        Description = "The swarm it is about, where the broker has several [DISPATCH_NAMESPACE, else the broker's default]",
+        HelpName = "NAME",
+        Recursive = true,
+    };
+
+    public static IReadOnlyList<Option> All { get; } = [Json, Server, Agent, Token, DataDirectory, Namespace];
 }

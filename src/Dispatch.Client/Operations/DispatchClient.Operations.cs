@@ -104,4 +104,27 @@ public sealed partial class DispatchClient
         Encoding.UTF8.GetString((await connection.SendAsync(Outside(operations, "/metrics"), cancel)).Body);
 
     private static Call Outside(Uri operations, string path) => new(HttpMethod.Get, new Uri(operations, path), Repeating.Never) { Anonymous = true };
+
+    private static PathAndQuery Nodes => new("api/v1/nodes");
+
+    private static PathAndQuery Namespaces => new("api/v1/namespaces");
+
+    /// <summary>The processes on the database. Needs the admin's token, like everything about nodes and namespaces.</summary>
+    public Task<IReadOnlyList<Node>> ListNodesAsync(CancellationToken cancel = default) => ReadAsync(Get(Nodes), WireJson.Default.IReadOnlyListNode, cancel);
+
+    /// <summary>Has a node hand its namespaces over and take none, or take them again.</summary>
+    public Task<Node> DrainNodeAsync(string node, bool draining = true, CancellationToken cancel = default) =>
+        ReadAsync(Post(Nodes.Segment(node).Segment(draining ? "drain" : "undrain"), Repeating.Safe), WireJson.Default.Node, cancel);
+
+    /// <summary>The swarms on the database.</summary>
+    public Task<IReadOnlyList<Namespace>> ListNamespacesAsync(CancellationToken cancel = default) => ReadAsync(Get(Namespaces), WireJson.Default.IReadOnlyListNamespace, cancel);
+
+    /// <summary>Makes a swarm; one that is there stays as it is.</summary>
+    /// <param name="name">1 to 40 of a-z, 0-9, - and _, the first a letter or digit.</param>
+    public Task<Namespace> CreateNamespaceAsync(string name, CancellationToken cancel = default) =>
+        ReadAsync(Post(Namespaces, Repeating.Safe) with { Body = Bytes(new NewNamespace(name), WireJson.Default.NewNamespace) }, WireJson.Default.Namespace, cancel);
+
+    /// <summary>Says which node should write a swarm; null: whichever has least to do.</summary>
+    public Task<Namespace> MoveNamespaceAsync(string name, string? node, CancellationToken cancel = default) =>
+        ReadAsync(Post(Namespaces.Segment(name).Segment("move"), Repeating.Safe) with { Body = Bytes(new NamespaceMove(node), WireJson.Default.NamespaceMove) }, WireJson.Default.Namespace, cancel);
 }

@@ -164,6 +164,8 @@ internal sealed class BrokerConnection : IDisposable
     private HttpRequestMessage Request(Call call)
     {
         var request = new HttpRequestMessage(call.Method, call.Address);
+        if (options.Namespace is { } space)
+            request.Headers.Add("Dispatch-Namespace", space);
         if (!call.Anonymous)
         {
             request.Headers.Add("X-Agent-ID", options.AgentId);

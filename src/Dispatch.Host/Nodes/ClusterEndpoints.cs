@@ -28,9 +28,9 @@ internal sealed class ClusterEndpoints(Node? node, string space, Func<Uri> url, 
     private async Task ListNodesAsync(HttpContext http)
     {
         http.DemandAdmin();
-        await AnswerAsync(http, await ReadAsync(http), StatusCodes.Status200OK, static (json, view) =>
+        await http.WriteJsonAsync(StatusCodes.Status200OK, await ReadAsync(http), static (json, view) =>
         {
-            json.WriteStartArray("nodes"u8);
+            json.WriteStartArray();
             foreach (var one in view.Nodes)
                 Write(json, view, one);
             json.WriteEndArray();
@@ -40,9 +40,9 @@ internal sealed class ClusterEndpoints(Node? node, string space, Func<Uri> url, 
     private async Task ListNamespacesAsync(HttpContext http)
     {
         http.DemandAdmin();
-        await AnswerAsync(http, await ReadAsync(http), StatusCodes.Status200OK, static (json, view) =>
+        await http.WriteJsonAsync(StatusCodes.Status200OK, await ReadAsync(http), static (json, view) =>
         {
-            json.WriteStartArray("namespaces"u8);
+            json.WriteStartArray();
             foreach (var one in view.Namespaces)
                 Write(json, view, one);
             json.WriteEndArray();
@@ -55,7 +55,7 @@ internal sealed class ClusterEndpoints(Node? node, string space, Func<Uri> url, 
         var name = (string)http.Request.RouteValues["name"]!;
         if (!await Tables.DrainAsync(name, draining, http.RequestAborted))
             throw new ProblemException(new Problem(ErrorCode.NodeNotFound, $"There is no node '{name}'."));
-        await ListNodesAsync(http);
+        await http.WriteJsonAsync(StatusCodes.Status200OK, (View: await ReadAsync(http), name), static (json, state) => Write(json, state.View, state.View.Nodes.First(one => one.Name == state.name)));
     }
 
     private async Task CreateAsync(HttpContext http)
@@ -90,18 +90,7 @@ internal sealed class ClusterEndpoints(Node? node, string space, Func<Uri> url, 
     }
 
     private async Task AnswerNamespaceAsync(HttpContext http, string name, int status) =>
-        await AnswerAsync(http, await ReadAsync(http), status, (json, view) =>
-        {
-            json.WritePropertyName("namespace"u8);
-            Write(json, view, view.Namespaces.First(one => one.Name == name));
-        });
-
-    private static Task AnswerAsync(HttpContext http, ClusterView view, int status, Action<Utf8JsonWriter, ClusterView> write) => http.WriteJsonAsync(status, (view, write), static (json, state) =>
-    {
-        json.WriteStartObject();
-        state.write(json, state.view);
-        json.WriteEndObject();
-    });
+        await http.WriteJsonAsync(status, (View: await ReadAsync(http), name), static (json, state) => Write(json, state.View, state.View.Namespaces.First(one => one.Name == state.name)));
 
     private static void Write(Utf8JsonWriter json, ClusterView view, NodeRow node)
     {

@@ -50,6 +50,7 @@ public sealed class Node : IServing, IAsyncDisposable
     private readonly CancellationTokenSource stopping = new();
     private readonly ConcurrentDictionary<string, Broker> brokers = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Task> changing = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, (string Holder, CancellationTokenSource Moved)> holders = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> freeSince = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ILogger logger;
@@ -231,7 +232,11 @@ public sealed class Node : IServing, IAsyncDisposable
         changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         told.TrySetResult();
         foreach (var space in now.Namespaces)
+        {
+            Follow(space);
             Consider(now, space);
+        }
+
         foreach (var gone in brokers.Keys.Where(name => !now.Namespaces.Any(space => space.Name == name)))
             Change(gone, () => CloseAsync(gone));
     }
@@ -346,7 +351,7 @@ public sealed class Node : IServing, IAsyncDisposable
 
             if (!isForwarded && NodePlan.WriterOf(now, space) is { } writer && writer.Name != self.Name)
             {
-                switch (await forwarder.ForwardAsync(http, new Uri(writer.Url), space))
+                switch (await forwarder.ForwardAsync(http, new Uri(writer.Url), space, MovedFrom(space, writer.Holder)))
                 {
                     case Forwarded.Answered:
                         return;
@@ -366,6 +371,19 @@ public sealed class Node : IServing, IAsyncDisposable
             await news.WaitAsync(left, clock, http.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             http.RequestAborted.ThrowIfCancellationRequested();
         }
+    }
+
+    // Cancelled when another than this one holds the namespace.
+    private CancellationToken MovedFrom(string space, string holder)
+    {
+        var known = holders.GetOrAdd(space, _ => (holder, new CancellationTokenSource()));
+        return known.Holder == holder ? known.Moved.Token : CancellationToken.None;
+    }
+
+    private void Follow(NamespaceRow space)
+    {
+        if (holders.TryGetValue(space.Name, out var known) && known.Holder != space.Holder && holders.TryRemove(space.Name, out var before))
+            before.Moved.Cancel();
     }
 
     private async Task<ClusterView> ReadAsync(CancellationToken cancel)

@@ -76,10 +76,12 @@ internal sealed class RequestForwarder : IDisposable
     }
 
     /// <summary>Hands it on, and the answer back as it comes.</summary>
-    public async Task<Forwarded> ForwardAsync(HttpContext http, Uri node, string space)
+    /// <param name="moved">Another writes the namespace now: whatever that node would still answer, it does not do.</param>
+    public async Task<Forwarded> ForwardAsync(HttpContext http, Uri node, string space, CancellationToken moved)
     {
+        using var over = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, moved);
         if (http.WebSockets.IsWebSocketRequest)
-            return await ForwardSocketAsync(http, node, space);
+            return await ForwardSocketAsync(http, node, space, over);
         using var request = new HttpRequestMessage(new HttpMethod(http.Request.Method), Target(http.Request, node));
         if (http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true)
             request.Content = new StreamContent(http.Request.Body);
@@ -92,7 +94,7 @@ internal sealed class RequestForwarder : IDisposable
         HttpResponseMessage answer;
         try
         {
-            answer = await client.SendAsync(request, http.RequestAborted);
+            answer = await client.SendAsync(request, over.Token);
         }
         catch (HttpRequestException failure)
         {
@@ -100,8 +102,8 @@ internal sealed class RequestForwarder : IDisposable
         }
         catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
         {
-            // Its patience to connect was over.
-            return Forwarded.Unreached;
+            // Else its patience to connect was over.
+            return moved.IsCancellationRequested ? Forwarded.Lost : Forwarded.Unreached;
         }
 
         using (answer)
@@ -113,7 +115,7 @@ internal sealed class RequestForwarder : IDisposable
                     http.Response.Headers[name] = new StringValues([.. values]);
             }
 
-            await PumpAsync(http, await answer.Content.ReadAsStreamAsync(http.RequestAborted));
+            await PumpAsync(http, await answer.Content.ReadAsStreamAsync(over.Token), over.Token);
             return Forwarded.Answered;
         }
     }
@@ -121,18 +123,18 @@ internal sealed class RequestForwarder : IDisposable
     public void Dispose() => client.Dispose();
 
     // What comes is passed on at once: it may be a stream that never ends.
-    private static async Task PumpAsync(HttpContext http, Stream from)
+    private static async Task PumpAsync(HttpContext http, Stream from, CancellationToken over)
     {
-        await http.Response.StartAsync(http.RequestAborted);
+        await http.Response.StartAsync(over);
         var writer = http.Response.BodyWriter;
         while (true)
         {
             int read;
             try
             {
-                read = await from.ReadAsync(writer.GetMemory(Buffer), http.RequestAborted);
+                read = await from.ReadAsync(writer.GetMemory(Buffer), over);
             }
-            catch (Exception lost) when (lost is IOException or HttpRequestException)
+            catch (Exception lost) when (lost is IOException or HttpRequestException or OperationCanceledException)
             {
                 // The head has gone out: that it is not whole is all that can still be told.
                 http.Abort();
@@ -142,11 +144,11 @@ internal sealed class RequestForwarder : IDisposable
             if (read == 0)
                 return;
             writer.Advance(read);
-            await writer.FlushAsync(http.RequestAborted);
+            await writer.FlushAsync(over);
         }
     }
 
-    private async Task<Forwarded> ForwardSocketAsync(HttpContext http, Uri node, string space)
+    private async Task<Forwarded> ForwardSocketAsync(HttpContext http, Uri node, string space, CancellationTokenSource over)
     {
         using var there = new ClientWebSocket();
         foreach (var protocol in http.WebSockets.WebSocketRequestedProtocols)
@@ -156,7 +158,7 @@ internal sealed class RequestForwarder : IDisposable
         var target = new UriBuilder(Target(http.Request, node)) { Scheme = node.Scheme == Uri.UriSchemeHttps ? "wss" : "ws" };
         try
         {
-            await there.ConnectAsync(target.Uri, client, http.RequestAborted);
+            await there.ConnectAsync(target.Uri, client, over.Token);
         }
         catch (WebSocketException) when (there.HttpStatusCode != 0)
         {
@@ -170,7 +172,6 @@ internal sealed class RequestForwarder : IDisposable
         }
 
         using var here = await http.WebSockets.AcceptWebSocketAsync(there.SubProtocol);
-        using var over = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted);
         var pumps = new[] { PumpAsync(here, there, over.Token), PumpAsync(there, here, over.Token) };
         await Task.WhenAny(pumps);
         over.CancelAfter(ConnectPatience);
