@@ -336,7 +336,7 @@ public sealed class Broker : IServing
             if (frame is null)
                 await app.StopAsync(patience.Token);
             while (Volatile.Read(ref handling) > 0 && !patience.IsCancellationRequested)
-                await Task.Delay(5, CancellationToken.None);
+                await Task.Delay(TimeSpan.FromMilliseconds(5), clock, CancellationToken.None);
         }
 
         try

@@ -169,7 +169,7 @@ public sealed class Node : IServing, IAsyncDisposable
         await TakeFirstAsync(cancel);
         runningFile = RunningFile.Write(config.DataDirectory, url, operationsUrl, clock);
         Broker.Announce(logger, config, adminToken, bound, operationsBound);
-        turning = Task.Run(TurnAsync, CancellationToken.None);
+        turning = TurnAsync();
     }
 
     // A database that can't be used is told at once: later it would only be logged.
@@ -272,29 +272,31 @@ public sealed class Node : IServing, IAsyncDisposable
     {
         if (changing.TryGetValue(space, out var before) && !before.IsCompleted)
             return;
-        changing[space] = Task.Run(async () =>
+        changing[space] = ChangeAsync(space, change);
+    }
+
+    private async Task ChangeAsync(string space, Func<Task> change)
+    {
+        try
         {
-            try
-            {
-                await change();
-            }
-            catch (OperationCanceledException) when (stopping.IsCancellationRequested)
-            {
-                // Stopping.
-            }
-            catch (StoreException refusal) when (refusal.Fault == StoreFault.Locked)
-            {
-                // Another was faster.
-            }
-            catch (Exception refusal) when (refusal is StoreException or BrokerStartException or RefusedException)
-            {
-                logger.NotServed(space, refusal.Message);
-            }
-            catch (Exception failure)
-            {
-                completion.TrySetException(failure);
-            }
-        });
+            await change();
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            // Stopping.
+        }
+        catch (StoreException refusal) when (refusal.Fault == StoreFault.Locked)
+        {
+            // Another was faster.
+        }
+        catch (Exception refusal) when (refusal is StoreException or BrokerStartException or RefusedException)
+        {
+            logger.NotServed(space, refusal.Message);
+        }
+        catch (Exception failure)
+        {
+            completion.TrySetException(failure);
+        }
     }
 
     private async Task OpenAsync(string space, CancellationToken cancel)

@@ -181,7 +181,7 @@ internal sealed class RequestForwarder : IDisposable
         {
             await there.ConnectAsync(target.Uri, client, over.Token);
         }
-        catch (WebSocketException) when (there.HttpStatusCode != 0)
+        catch (WebSocketException) when ((int)there.HttpStatusCode > 0)
         {
             // Refused: asked again without the upgrade the other says why, in words.
             http.Response.StatusCode = (int)there.HttpStatusCode;

@@ -1,6 +1,5 @@
 using System.Net;
 using Dispatch.Host.Configuration;
-using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
