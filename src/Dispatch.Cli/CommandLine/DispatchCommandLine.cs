@@ -26,6 +26,7 @@ internal static class DispatchCommandLine
         ("webhook", Webhooks.WebhookCommand.Create),
         ("quota", Quota.QuotaCommand.Create),
         ("config", Operations.ConfigCommand.Create),
+        ("store", Stores.StoreCommand.Create),
         ("doctor", Doctor.DoctorCommand.Create),
         ("demo", Demo.DemoCommand.Create),
         ("demo-report", Demo.DemoReport.CreateCommand),

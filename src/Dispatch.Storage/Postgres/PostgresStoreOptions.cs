@@ -36,6 +36,9 @@ public sealed record PostgresStoreOptions
     /// <summary>Events in a partition of the log, 1,000..100,000,000; default 2,097,152. The log is shortened by whole partitions.</summary>
     public int PartitionEvents { get; init; } = 2 << 20;
 
+    /// <summary>For the copy itself: a copy that is not finished may be opened.</summary>
+    internal bool IsCopying { get; init; }
+
     /// <summary>For tests: a partition may be smaller.</summary>
     internal bool SmallPartitions { get; init; }
 

@@ -224,7 +224,8 @@ public sealed class SqliteStore : IStore
 
     private SqliteWriter Writer => writer ?? throw new StoreException(StoreFault.ReadOnly, "The store was opened only for reading.");
 
-    private static BrokerLock TakeLock(string path)
+    /// <exception cref="StoreException">A broker holds it, or it can't be made.</exception>
+    internal static BrokerLock TakeLock(string path)
     {
         var lockPath = path + ".lock";
         try
@@ -251,7 +252,7 @@ public sealed class SqliteStore : IStore
     }
 
     /// <summary>The file itself: by two names it must still be one lock.</summary>
-    private static string Resolve(string path)
+    internal static string Resolve(string path)
     {
         var full = Path.GetFullPath(path);
         return File.Exists(full) ? File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full : full;
