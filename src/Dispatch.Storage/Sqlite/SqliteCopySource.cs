@@ -54,8 +54,14 @@ internal sealed class SqliteCopySource : ICopySource
     public async Task ReadAsync(StoreTable table, long horizon, long? from, ChannelWriter<RowBlock> blocks, CancellationToken cancel)
     {
         using var rows = await Run(() => connection.Prepare(table.Select(table.Columns, horizon, from) + (table.Order is null ? "" : $" ORDER BY {table.Order}")), cancel);
-        while (await Run(() => ReadBlock(table, rows), cancel) is { } block)
+
+        // A statement that is stepped behind its end begins again.
+        for (var hasRow = await Run(rows.Step, cancel); hasRow;)
+        {
+            var block = new RowBlock();
+            hasRow = await Run(() => ReadInto(block, table, rows), cancel);
             await blocks.WriteAsync(block, cancel);
+        }
     }
 
     public ValueTask DisposeAsync()
@@ -72,12 +78,11 @@ internal sealed class SqliteCopySource : ICopySource
         return last.Step() ? new CopyEnd(last.Int64(0), Convert.ToHexStringLower(last.Blob(1)), horizon) : new CopyEnd(0, "", horizon);
     }
 
-    private static RowBlock? ReadBlock(StoreTable table, SqliteStatement rows)
+    /// <summary>Reads the current row and those behind it until the block is full; false: there are no more.</summary>
+    private static bool ReadInto(RowBlock block, StoreTable table, SqliteStatement rows)
     {
-        RowBlock? block = null;
-        while ((block is null || block.Length < RowBlock.Full) && rows.Step())
+        do
         {
-            block ??= new RowBlock();
             block.BeginRow(table.Kinds.Length);
             for (var n = 0; n < table.Kinds.Length; n++)
             {
@@ -96,9 +101,12 @@ internal sealed class SqliteCopySource : ICopySource
                 else
                     block.Add(text);
             }
-        }
 
-        return block;
+            if (!rows.Step())
+                return false;
+        }
+        while (block.Length < RowBlock.Full);
+        return true;
     }
 
     private static Guid ReadId(ReadOnlySpan<byte> text) =>
