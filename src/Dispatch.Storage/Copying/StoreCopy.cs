@@ -43,6 +43,8 @@ public sealed record CopyReport(
 /// </summary>
 public static class StoreCopy
 {
+    internal const string Advice = "Stop it, and run the copy again.";
+
     private const int BlocksAhead = 8;
 
     /// <summary>Copies, has the copy checked, and gives it free.</summary>
@@ -189,7 +191,7 @@ public static class StoreCopy
         }
         catch (StoreException held) when (held.Fault == StoreFault.Locked)
         {
-            throw new StoreException(StoreFault.Locked, $"The source is being written: {held.Message} Then copy again.", held);
+            throw new StoreException(StoreFault.Locked, $"The source can't be copied while it is written: {held.Message}", held);
         }
     }
 

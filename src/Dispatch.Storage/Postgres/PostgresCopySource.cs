@@ -28,6 +28,7 @@ internal sealed class PostgresCopySource : ICopySource
     /// <exception cref="StoreException">It isn't there, can't be read, or a broker writes it.</exception>
     internal static async Task<PostgresCopySource> OpenAsync(PostgresStoreOptions options, TimeProvider clock, CancellationToken cancel)
     {
+        options = options with { Advice = StoreCopy.Advice };
         var connections = PostgresStore.Connect(options);
         var readers = new PostgresReaders(connections, options);
         PostgresWriter? place = null;

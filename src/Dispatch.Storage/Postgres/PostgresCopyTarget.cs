@@ -39,7 +39,7 @@ internal sealed class PostgresCopyTarget : ICopyTarget
     /// <exception cref="StoreException">It can't be written, or a broker writes it.</exception>
     internal static async Task<PostgresCopyTarget> OpenAsync(PostgresStoreOptions options, TimeProvider clock, CancellationToken cancel)
     {
-        options = options with { IsCopying = true };
+        options = options with { IsCopying = true, Advice = StoreCopy.Advice };
         var connections = PostgresStore.Connect(options);
         try
         {

@@ -39,6 +39,9 @@ public sealed record PostgresStoreOptions
     /// <summary>For the copy itself: a copy that is not finished may be opened.</summary>
     internal bool IsCopying { get; init; }
 
+    /// <summary>What whoever finds the place taken is told to do.</summary>
+    internal string Advice { get; init; } = "Stop that one, or give this one another namespace or database.";
+
     /// <summary>For tests: a partition may be smaller.</summary>
     internal bool SmallPartitions { get; init; }
 

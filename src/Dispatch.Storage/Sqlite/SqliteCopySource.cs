@@ -26,7 +26,7 @@ internal sealed class SqliteCopySource : ICopySource
         options = options with { Path = SqliteStore.Resolve(options.Path) };
         if (!File.Exists(options.Path))
             throw new StoreException(StoreFault.Unavailable, $"There is no store at {options.Path}.");
-        var held = SqliteStore.TakeLock(options.Path);
+        var held = SqliteStore.TakeLock(options.Path, StoreCopy.Advice);
         SqliteConnection? connection = null;
         try
         {

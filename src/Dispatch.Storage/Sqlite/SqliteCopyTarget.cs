@@ -40,7 +40,7 @@ internal sealed class SqliteCopyTarget : ICopyTarget
     {
         options.Check();
         options = options with { Path = SqliteStore.Resolve(options.Path), IsCopying = true, WriteCacheKiB = Math.Max(options.WriteCacheKiB, CacheKiB) };
-        var held = SqliteStore.TakeLock(options.Path);
+        var held = SqliteStore.TakeLock(options.Path, StoreCopy.Advice);
         SqliteConnection? connection = null;
         try
         {

@@ -225,7 +225,7 @@ public sealed class SqliteStore : IStore
     private SqliteWriter Writer => writer ?? throw new StoreException(StoreFault.ReadOnly, "The store was opened only for reading.");
 
     /// <exception cref="StoreException">A broker holds it, or it can't be made.</exception>
-    internal static BrokerLock TakeLock(string path)
+    internal static BrokerLock TakeLock(string path, string advice = "Stop that one, or give this one another data directory.")
     {
         var lockPath = path + ".lock";
         try
@@ -233,7 +233,7 @@ public sealed class SqliteStore : IStore
             MakeDirectory(Path.GetDirectoryName(path)!);
             return BrokerLock.TryTake(lockPath, out var holder) ?? throw new StoreException(
                 StoreFault.Locked,
-                $"{path} is in use by another broker ({(holder == 0 ? "its process id is not known" : $"process {holder}")}; lock file {lockPath}). Stop that one, or give this one another data directory.");
+                $"{path} is in use by another broker ({(holder == 0 ? "its process id is not known" : $"process {holder}")}; lock file {lockPath}). {advice}");
         }
         catch (Exception refusal) when (refusal is IOException or UnauthorizedAccessException)
         {

@@ -76,6 +76,8 @@ public sealed class HelpTests
         config
         config show
         config check
+        store
+        store copy
         doctor
         demo
         version
