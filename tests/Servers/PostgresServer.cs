@@ -68,7 +68,7 @@ public sealed partial class PostgresServer : IAsyncDisposable
         var server = new PostgresServer(programs, directory, settings);
         var passwordFile = Path.Combine(directory, "password");
         await File.WriteAllTextAsync(passwordFile, server.password);
-        if (Environment.IsPrivilegedProcess)
+        if (Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows())
         {
             // A temporary directory lets nobody but its owner pass.
             File.SetUnixFileMode(parent, File.GetUnixFileMode(parent) | UnixFileMode.OtherExecute);

@@ -1,6 +1,5 @@
 using System.Globalization;
 using Dispatch.Allowances;
-using Dispatch.Publishing;
 using Dispatch.Questions;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Rows;

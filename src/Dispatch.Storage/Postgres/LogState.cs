@@ -1,5 +1,4 @@
 using System.Globalization;
-using Dispatch.Retention;
 using Dispatch.Sequencing;
 using Dispatch.Storage.Rows;
 using Npgsql;

@@ -7,7 +7,6 @@ using Dispatch.Sequencing;
 using Dispatch.Storage.Rows;
 using Dispatch.Tasks;
 using Dispatch.Webhooks;
-using Npgsql;
 
 namespace Dispatch.Storage.Postgres;
 

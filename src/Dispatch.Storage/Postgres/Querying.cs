@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Dispatch.Storage.Rows;
 using Npgsql;
 
 namespace Dispatch.Storage.Postgres;

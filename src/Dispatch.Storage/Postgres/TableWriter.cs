@@ -1,4 +1,3 @@
-using Dispatch.Storage.Rows;
 using Npgsql;
 
 namespace Dispatch.Storage.Postgres;

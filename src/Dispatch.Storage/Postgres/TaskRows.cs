@@ -1,7 +1,6 @@
 using Dispatch.Sequencing;
 using Dispatch.Storage.Rows;
 using Dispatch.Tasks;
-using Npgsql;
 
 namespace Dispatch.Storage.Postgres;
 
