@@ -7,7 +7,7 @@ namespace Dispatch.Bench;
 internal sealed record BenchArguments
 {
     public const string Usage = """
-        Dispatch.Bench [all|bare|submit|bulk|life|drain|latency|memory|start|events|in-process|allowances|idle ...] [options]
+        Dispatch.Bench [all|bare|submit|bulk|life|drain|latency|memory|start|events|in-process|allowances|copy|idle ...] [options]
 
         Measures a real broker over HTTP; the load runs on the same machine. Without a row: all.
 
@@ -21,7 +21,7 @@ internal sealed record BenchArguments
         Ends with 0 whatever the numbers are, 1 when a row could not be measured, 2 when called wrongly, 130 when interrupted.
         """;
 
-    private static readonly string[] AllRows = ["bare", "submit", "bulk", "life", "drain", "latency", "memory", "start", "events", "in-process", "allowances", "idle"];
+    private static readonly string[] AllRows = ["bare", "submit", "bulk", "life", "drain", "latency", "memory", "start", "events", "in-process", "allowances", "copy", "idle"];
 
     /// <summary>Rows to run, in the order of the table; <c>bare</c> always runs because every ratio needs it.</summary>
     public required IReadOnlyList<string> Rows { get; init; }

@@ -94,6 +94,7 @@ async Task<int> RunAsync()
         ("events", arguments.Wants("events"), EventRows.RunAsync),
         ("in process", arguments.Wants("in-process"), InProcessRow.RunAsync),
         ("allowances", arguments.Wants("allowances"), AllowanceRow.RunAsync),
+        ("copy", arguments.Wants("copy"), CopyRow.RunAsync),
         ("idle", arguments.Wants("idle"), IdleRow.RunAsync),
     ];
     foreach (var (name, _, row) in rows.Where(row => row.Wanted))

@@ -46,10 +46,21 @@ public static class StoreCheck
         }
     }
 
+    /// <summary>The same for a store that is open.</summary>
+    /// <exception cref="StoreException">The store can not be read.</exception>
+    internal static async Task<StoreReport> RunAsync(IStore store, string where, IProgress<StoreProgress>? progress, CancellationToken stop)
+    {
+        var damage = store is SqliteStore file ? await file.CheckIntegrityAsync(stop) : [];
+        var report = await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
+        return damage.Count == 0
+            ? report
+            : report with { Count = report.Count + damage.Count, Findings = [.. damage.Select(text => new Finding.Unreadable(where, text)), .. report.Findings] };
+    }
+
     private static async Task<StoreReport> CheckAsync(string address, IProgress<StoreProgress>? progress, CancellationToken stop)
     {
         await using var store = Stores.OpenForReading(address);
-        return await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
+        return await RunAsync(store, address, progress, stop);
     }
 
     // Null when a broker has come to the file meanwhile: pages of two states may then have been read.
@@ -78,10 +89,6 @@ public static class StoreCheck
     private static async Task<StoreReport> CheckAsync(SqliteStoreOptions options, IProgress<StoreProgress>? progress, CancellationToken stop)
     {
         await using var store = SqliteStore.OpenForReading(options);
-        var damage = await store.CheckIntegrityAsync(stop);
-        var report = await Invariants.StoreCheck.RunAsync(store, new StateOptions(), ownerFilter: null, progress, stop);
-        return damage.Count == 0
-            ? report
-            : report with { Count = report.Count + damage.Count, Findings = [.. damage.Select(text => new Finding.Unreadable(options.Path, text)), .. report.Findings] };
+        return await RunAsync(store, options.Path, progress, stop);
     }
 }

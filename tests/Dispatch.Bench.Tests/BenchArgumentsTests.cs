@@ -7,7 +7,7 @@ public sealed class BenchArgumentsTests
     {
         var arguments = BenchArguments.Parse([]);
 
-        Assert.Equal(["bare", "submit", "bulk", "life", "drain", "latency", "memory", "start", "events", "in-process", "allowances", "idle"], arguments.Rows);
+        Assert.Equal(["bare", "submit", "bulk", "life", "drain", "latency", "memory", "start", "events", "in-process", "allowances", "copy", "idle"], arguments.Rows);
         Assert.Equal(TimeSpan.FromSeconds(10), arguments.Time);
         Assert.EndsWith("artifacts/dispatch/dispatch", arguments.Broker, StringComparison.Ordinal);
     }

@@ -28,10 +28,13 @@ internal sealed class StoredBroker : IAsyncDisposable, ISequencerObserver
     }
 
     /// <summary>Starts one with so many agents, and for each of them so many limits.</summary>
-    public static async Task<StoredBroker> StartAsync(Bench bench, int agents, int limits)
+    public static Task<StoredBroker> StartAsync(Bench bench, int agents, int limits) => StartAsync(bench.NewDirectory(), agents, limits, bench.Cancellation);
+
+    /// <summary>The same in a directory that outlives it: the store is <c>dispatch.db</c> there.</summary>
+    public static async Task<StoredBroker> StartAsync(string directory, int agents, int limits, CancellationToken cancellation)
     {
-        var broker = new StoredBroker(bench.NewDirectory());
-        await broker.sequencer.StartAsync(bench.Cancellation);
+        var broker = new StoredBroker(directory);
+        await broker.sequencer.StartAsync(cancellation);
         var taken = new List<Task>();
         for (var i = 0; i < agents; i++)
         {

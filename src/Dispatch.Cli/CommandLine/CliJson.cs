@@ -20,6 +20,7 @@ namespace Dispatch.Cli.CommandLine;
 [JsonSerializable(typeof(Operations.CompletionBody))]
 [JsonSerializable(typeof(Events.AuditBody))]
 [JsonSerializable(typeof(Events.CheckpointBody))]
+[JsonSerializable(typeof(Stores.CopyBody))]
 [JsonSerializable(typeof(JsonElement))]
 internal sealed partial class CliJson : JsonSerializerContext
 {

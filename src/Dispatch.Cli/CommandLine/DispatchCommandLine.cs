@@ -28,6 +28,7 @@ internal static class DispatchCommandLine
         ("node", Nodes.NodeCommand.Create),
         ("namespace", Nodes.NamespaceCommand.Create),
         ("config", Operations.ConfigCommand.Create),
+        ("store", Stores.StoreCommand.Create),
         ("doctor", Doctor.DoctorCommand.Create),
         ("demo", Demo.DemoCommand.Create),
         ("demo-report", Demo.DemoReport.CreateCommand),

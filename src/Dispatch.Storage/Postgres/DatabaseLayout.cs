@@ -1,5 +1,6 @@
 using System.Globalization;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Copying;
 using Npgsql;
 
 namespace Dispatch.Storage.Postgres;
@@ -118,7 +119,7 @@ internal static class DatabaseLayout
         var about = new Dictionary<string, string>(StringComparer.Ordinal);
         if (await CountAsync(connection, options.Schema, "meta", cancel) > 0)
         {
-            await foreach (var row in connection.QueryAsync("SELECT key, value FROM meta WHERE key IN ('product', 'namespace')", cancel))
+            await foreach (var row in connection.QueryAsync($"SELECT key, value FROM meta WHERE key IN ('product', 'namespace', '{CopyMark.Key}')", cancel))
                 about.Add(row.Text(0), row.Text(1));
         }
 
@@ -136,6 +137,8 @@ internal static class DatabaseLayout
                 StoreFault.TooNew, $"{where} was written by a newer release (layout {version}; this program knows up to {KnownVersion}). Use that release or restore an older backup; nothing was changed.");
         }
 
+        if (!options.IsCopying && about.TryGetValue(CopyMark.Key, out var mark))
+            throw CopyMark.Unfinished(where, mark);
         return (int)version;
     }
 

@@ -26,9 +26,10 @@ internal sealed class Partitions(NpgsqlConnection connection, int size)
     }
 
     /// <summary>Makes sure that there is room for events up to this one, and for one partition more.</summary>
-    internal async ValueTask MakeRoomAsync(long last, CancellationToken cancel)
+    /// <param name="first">Where there are no partitions yet: the first event for which there has to be room.</param>
+    internal async ValueTask MakeRoomAsync(long last, CancellationToken cancel, long first = 1)
     {
-        while ((known.Count == 0 ? 1 : known.Values[^1]) is var from && from <= last + size)
+        while ((known.Count == 0 ? ((first - 1) / size * size) + 1 : known.Values[^1]) is var from && from <= last + size)
         {
             var to = from + size;
             var name = string.Create(CultureInfo.InvariantCulture, $"{Prefix}{from}_{to}");

@@ -174,7 +174,8 @@ public sealed class PostgresStore : IStore
         return new PostgresAudit(connection, moment, connections.Where);
     }
 
-    private static Connections Connect(PostgresStoreOptions options)
+    /// <exception cref="StoreException">The address is none.</exception>
+    internal static Connections Connect(PostgresStoreOptions options)
     {
         options.Check();
         try

@@ -39,6 +39,12 @@ public sealed record PostgresStoreOptions
     /// <summary>Events in a partition of the log, 1,000..100,000,000; default 2,097,152. The log is shortened by whole partitions.</summary>
     public int PartitionEvents { get; init; } = 2 << 20;
 
+    /// <summary>For the copy itself: a copy that is not finished may be opened.</summary>
+    internal bool IsCopying { get; init; }
+
+    /// <summary>What whoever finds the place taken is told to do.</summary>
+    internal string Advice { get; init; } = "Stop that one, or give this one another namespace or database.";
+
     /// <summary>For tests: a partition may be smaller.</summary>
     internal bool SmallPartitions { get; init; }
 

@@ -55,8 +55,8 @@ internal static class WriterPlace
         throw new StoreException(
             StoreFault.Locked,
             held is [var other]
-                ? string.Create(CultureInfo.InvariantCulture, $"{where} is in use by another broker ({other.Holder}; unless it renews it, its hold ends in {Math.Max(other.Seconds, 0)} s). Stop that one, or give this one another namespace or database.")
-                : $"{where} is in use by another broker. Stop that one, or give this one another namespace or database.");
+                ? string.Create(CultureInfo.InvariantCulture, $"{where} is in use by another broker ({other.Holder}; unless it renews it, its hold ends in {Math.Max(other.Seconds, 0)} s). {options.Advice}")
+                : $"{where} is in use by another broker. {options.Advice}");
     }
 
     /// <summary>Lets go, so that the next need not wait.</summary>

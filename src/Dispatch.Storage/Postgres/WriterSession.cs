@@ -80,6 +80,14 @@ internal sealed class WriterSession : IAsyncDisposable
         return await commands.ExecuteNonQueryAsync(cancel);
     }
 
+    /// <summary>At the beginning of a transaction of its own: refused unless this still holds the place; it does until the transaction ends, which may take as long as it takes.</summary>
+    internal async Task HoldAsync(CancellationToken cancel)
+    {
+        await using var commands = Begin(first: 0);
+        await commands.ExecuteNonQueryAsync(cancel);
+        await connection.ExecuteAsync("SET LOCAL statement_timeout = 0", cancel);
+    }
+
     /// <summary>Whether this event is stored with this hash.</summary>
     internal static async Task<bool> HasAsync(NpgsqlConnection connection, long sequence, byte[] hash, CancellationToken cancel) =>
         (await connection.ListAsync("SELECT hash FROM events WHERE sequence = $1", row => row.Blob(0).ToArray(), cancel, row => row.Bind(1, sequence)))

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Dispatch.Sequencing;
+using Dispatch.Storage.Copying;
 using Dispatch.Storage.Sqlite.Native;
 
 namespace Dispatch.Storage.Sqlite;
@@ -24,7 +25,7 @@ internal static class DatabaseFile
             connection.SetBusyTimeout(TimeSpan.FromSeconds(5));
 
             // Nothing is changed in a file that turns out not to be ours.
-            var version = Recognise(connection, options.Path);
+            var version = Recognise(connection, options);
             if (connection.IsReadOnly)
                 throw new StoreException(StoreFault.ReadOnly, $"{options.Path} can't be written. Check its permissions, and those of its directory.");
 
@@ -47,7 +48,7 @@ internal static class DatabaseFile
         {
             connection.SetBusyTimeout(TimeSpan.FromSeconds(5));
             connection.Execute("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -2048");
-            if (Recognise(connection, options.Path) is var version && version != KnownVersion)
+            if (Recognise(connection, options) is var version && version != KnownVersion)
                 throw new StoreException(StoreFault.Corrupt, $"{options.Path} has the layout of version {version}; start the broker once to bring it to {KnownVersion}.");
             return connection;
         }
@@ -59,8 +60,9 @@ internal static class DatabaseFile
     }
 
     /// <summary>The layout's version; 0 for an empty file.</summary>
-    private static int Recognise(SqliteConnection connection, string path)
+    private static int Recognise(SqliteConnection connection, SqliteStoreOptions options)
     {
+        var path = options.Path;
         var application = connection.QueryInt64("PRAGMA application_id") ?? 0;
         var isEmpty = connection.QueryInt64("SELECT count(*) FROM sqlite_schema") == 0;
         if (application == 0 && isEmpty)
@@ -80,6 +82,8 @@ internal static class DatabaseFile
                 $"{path} was written by a newer release (layout {version}; this program knows up to {KnownVersion}). Use that release or restore an older backup; nothing was changed.");
         }
 
+        if (!options.IsCopying && connection.QueryText($"SELECT value FROM meta WHERE key = '{CopyMark.Key}'") is { } mark)
+            throw CopyMark.Unfinished(path, mark);
         return version;
     }
 

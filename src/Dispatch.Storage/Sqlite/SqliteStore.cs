@@ -224,7 +224,8 @@ public sealed class SqliteStore : IStore
 
     private SqliteWriter Writer => writer ?? throw new StoreException(StoreFault.ReadOnly, "The store was opened only for reading.");
 
-    private static BrokerLock TakeLock(string path)
+    /// <exception cref="StoreException">A broker holds it, or it can't be made.</exception>
+    internal static BrokerLock TakeLock(string path, string advice = "Stop that one, or give this one another data directory.")
     {
         var lockPath = path + ".lock";
         try
@@ -232,7 +233,7 @@ public sealed class SqliteStore : IStore
             MakeDirectory(Path.GetDirectoryName(path)!);
             return BrokerLock.TryTake(lockPath, out var holder) ?? throw new StoreException(
                 StoreFault.Locked,
-                $"{path} is in use by another broker ({(holder == 0 ? "its process id is not known" : $"process {holder}")}; lock file {lockPath}). Stop that one, or give this one another data directory.");
+                $"{path} is in use by another broker ({(holder == 0 ? "its process id is not known" : $"process {holder}")}; lock file {lockPath}). {advice}");
         }
         catch (Exception refusal) when (refusal is IOException or UnauthorizedAccessException)
         {
@@ -251,7 +252,7 @@ public sealed class SqliteStore : IStore
     }
 
     /// <summary>The file itself: by two names it must still be one lock.</summary>
-    private static string Resolve(string path)
+    internal static string Resolve(string path)
     {
         var full = Path.GetFullPath(path);
         return File.Exists(full) ? File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full : full;

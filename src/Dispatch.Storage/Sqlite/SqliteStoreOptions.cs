@@ -21,6 +21,9 @@ public sealed record SqliteStoreOptions
     /// </summary>
     public bool AtRest { get; init; }
 
+    /// <summary>For the copy itself: a copy that is not finished may be opened.</summary>
+    internal bool IsCopying { get; init; }
+
     /// <summary>For tests: a SQLite VFS that fails on demand.</summary>
     internal string? FileSystem { get; init; }
 

@@ -84,6 +84,8 @@ public sealed class HelpTests
         config
         config show
         config check
+        store
+        store copy
         doctor
         demo
         version

@@ -365,7 +365,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         Assert.Equal(Log.Sequence, loaded.BalancesWritten);
     }
 
-    private static Limit Limit(string id) => new()
+    internal static Limit Limit(string id) => new()
     {
         Id = id,
         Level = LimitLevel.Owner,
@@ -379,7 +379,7 @@ public abstract partial class StoreContract : IAsyncLifetime
         LastSequence = 0,
     };
 
-    private static LimitBalance Balance(string key, string limit, string target) => new() { Key = key, Limit = limit, Target = target };
+    internal static LimitBalance Balance(string key, string limit, string target) => new() { Key = key, Limit = limit, Target = target };
 
     [StoreFact]
     public async Task Cursors_come_back_as_they_were_last_saved()
