@@ -42,11 +42,9 @@ public sealed class StoreCopyTests : IDisposable
         await CompleteAsync(Url(from), Url(to), to, databaseUrl: null);
     }
 
-    [Fact]
+    [PostgresFact]
     public async Task A_store_moves_to_postgres_and_back()
     {
-        if (PostgresServer.Missing is not null)
-            return;
         await using var server = await PostgresServer.StartAsync(directory.Path);
         var (from, middle, back) = (Make("from"), Make("middle"), Make("back"));
         await using (var broker = await ServeAsync(from, Url(from)))
@@ -124,4 +122,11 @@ public sealed class StoreCopyTests : IDisposable
         _ = Libc.kill(broker.Id, Libc.SigTerm);
         Assert.Equal(0, (await broker.EndAsync()).ExitCode);
     }
+}
+
+/// <summary>A test that needs a PostgreSQL, and is skipped where there is none.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class PostgresFactAttribute : FactAttribute
+{
+    public PostgresFactAttribute() => Skip = PostgresServer.Missing;
 }
