@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Net;
 using System.Security.Cryptography;
 using Dispatch.Host.Auth;
 using Dispatch.Host.Configuration;
@@ -154,6 +155,8 @@ public sealed class Node : IServing, IAsyncDisposable
         OperationsPort operations = new();
         app.Use(next => http => http.Connection.LocalPort == operations.Value ? AnswerOperationsAsync(http) : next(http));
         app.UseRequestIds();
+        app.UseProblems();
+        app.UseHostNames(config.Server);
         app.UseWebSockets();
         app.Run(AnswerAsync);
         await app.StartAsync(cancel);
@@ -163,7 +166,7 @@ public sealed class Node : IServing, IAsyncDisposable
         self = self with
         {
             Name = self.Name.Length > 0 ? self.Name : $"{Environment.MachineName}:{url.Port}",
-            Url = config.Node.Url ?? (config.Server.IsLoopback ? url : new UriBuilder(url) { Host = config.Server.BindAddress.Equals(System.Net.IPAddress.Any) || config.Server.BindAddress.Equals(System.Net.IPAddress.IPv6Any) ? Environment.MachineName : bound.Host }.Uri).ToString(),
+            Url = config.Node.Url ?? Announced(bound).ToString(),
         };
         view = await tables.BeatAsync(self, takes: true, LifeMs, cancel) ?? throw new InvalidOperationException("The database did not take the node's name.");
         await TakeFirstAsync(cancel);
@@ -171,6 +174,12 @@ public sealed class Node : IServing, IAsyncDisposable
         Broker.Announce(logger, config, adminToken, bound, operationsBound);
         turning = TurnAsync();
     }
+
+    // Who is bound to every address of the machine is reached by its name.
+    private static Uri Announced(Uri bound) =>
+        IPAddress.TryParse(bound.Host.Trim('[', ']'), out var address) && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any))
+            ? new UriBuilder(bound) { Host = Environment.MachineName }.Uri
+            : bound;
 
     // A database that can't be used is told at once: later it would only be logged.
     private async Task TakeFirstAsync(CancellationToken cancel)

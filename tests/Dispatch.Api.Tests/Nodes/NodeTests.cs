@@ -29,6 +29,10 @@ public sealed class NodeTests(NodeDatabase database)
         Assert.Equal("application/problem+json", refused.Content.Headers.ContentType!.MediaType);
         Assert.True(refused.Headers.Contains("X-Request-ID"));
         await swarm.JsonAsync(two, HttpMethod.Get, "/api/v1/nodes", status: 401, agent: "alice");
+
+        // A page of somebody else's whose name resolves to this machine gets no further by way of another node.
+        foreach (var node in new[] { one, two })
+            await swarm.JsonAsync(node, HttpMethod.Get, Tasks, status: 421, headers: ("Host", "evil.example"));
     }
 
     [PostgresFact]
