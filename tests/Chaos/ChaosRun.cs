@@ -107,7 +107,9 @@ public sealed class ChaosRun : IDisposable
         load.Start(endOfLoad.Token);
         watching = Task.WhenAll(sentries.Select(sentry => sentry.RunAsync(stopSentries.Token, endOfLoad.Token)));
 
-        var wentWell = await HaveAllSinceAsync(clock.NowUs, WarmUpLimit, cancel) || !Unavailable("the start", WarmUpLimit);
+        var wentWell = await HaveAllSinceAsync(clock.NowUs, WarmUpLimit, cancel);
+        if (!wentWell)
+            Blame("start", WarmUpLimit);
         var injector = new Injector(nodes);
         foreach (var fault in schedule)
         {
@@ -142,10 +144,11 @@ public sealed class ChaosRun : IDisposable
         await output.WriteLineAsync($"fault {injected.Count} of {schedule.Count}: {one}");
         if (load.Fault is not null || watching.IsFaulted)
             return false;
-        // A fault may take the database away for as long as it lasts.
-        if (one.GapMs > (fault.Length + RecoveryLimit).TotalMilliseconds)
-            return !Unavailable($"{fault.Kind}", fault.Length + RecoveryLimit);
-        return isBack || !Unavailable($"{fault.Kind}", RecoveryLimit);
+        // The others may have to do without the writer or the database for as long as the fault lasts, and no longer.
+        isBack &= one.GapMs <= (fault.Length + RecoveryLimit).TotalMilliseconds;
+        if (!isBack)
+            Blame($"fault {injected.Count}", RecoveryLimit);
+        return isBack;
     }
 
     /// <summary>Milliseconds until the place was taken, by whomever; null: it was not.</summary>
@@ -178,11 +181,8 @@ public sealed class ChaosRun : IDisposable
         return availability.HaveAllSince(us);
     }
 
-    private bool Unavailable(string what, TimeSpan limit)
-    {
+    private void Blame(string what, TimeSpan limit) =>
         findings.Add(new Finding(FindingKind.Unavailable, "I-22", what, $"not every node took a task again within {limit.TotalSeconds:0} s"));
-        return true;
-    }
 
     /// <summary>Lets everything come to its end, kills all nodes once more so that only what is durable is left, reads it all, and looks at the store.</summary>
     private async Task<Snapshot> SettleAsync(Cluster nodes, Crowd load, bool wentWell, CancellationToken cancel)
@@ -225,6 +225,10 @@ public sealed class ChaosRun : IDisposable
             sentry.Dispose();
     }
 
+    /// <summary>A writer that stood still or was cut off for longer than its lease, and stayed writer: then nothing was put to the test.</summary>
+    private IEnumerable<Finding> Untaken() => injected.Where(one => one is { Kind: FaultKind.KillWriter or FaultKind.PauseWriter or FaultKind.SwallowWriter, TakeOverMs: null })
+        .Select(one => new Finding(FindingKind.Idle, "I-22", one.Writer, $"nobody took its place after {one.Kind}"));
+
     private ChaosVerdict Judge(History history, Snapshot? snapshot, long durationMs)
     {
         var counts = Situations.Count(history, snapshot ?? new Snapshot([], IsDrained: false));
@@ -232,7 +236,7 @@ public sealed class ChaosRun : IDisposable
         {
             findings.InsertRange(0, HistoryChecker.Check(history, snapshot));
             if (findings.Count == 0)
-                findings.AddRange(Situations.Missing(counts, kills: 1));
+                findings.AddRange(Situations.Missing(counts, kills: 1).Concat(Untaken()));
             if (findings.Count == 0 && !injected.Exists(one => one.IsSprung))
                 findings.Add(new Finding(FindingKind.Idle, "I-22", "faults", "none took effect"));
         }

@@ -42,7 +42,12 @@ public sealed class Line(NodeChoice nodes) : IDisposable
             throw new InvalidOperationException("Not connected.");
         var reply = await open.SendAsync(request, patience, cancel);
         if (reply is null or { Status: >= 500 } && nodes.Change())
+        {
             open.Dispose();
+            // Where no node can do anything, who asks without a pause only takes their time.
+            await Task.Delay(Knock, cancel);
+        }
+
         return reply;
     }
 
