@@ -110,7 +110,7 @@ public sealed record NodeSettings
     /// <summary>Where other nodes reach its API, an http:// or https:// address. Default null: the address it listens on.</summary>
     public string? Url { get; init; }
 
-    /// <summary>The namespace of requests that name none. Default "default".</summary>
+    /// <summary>The namespace of requests that name none. 1 to 40 of a-z, 0-9, - and _, the first a letter or digit. Default default.</summary>
     public string Namespace { get; init; } = "default";
 }
 

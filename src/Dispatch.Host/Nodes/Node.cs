@@ -51,6 +51,7 @@ public sealed class Node : IServing, IAsyncDisposable
     private readonly ConcurrentDictionary<string, Broker> brokers = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, Task> changing = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, (string Holder, CancellationTokenSource Moved)> holders = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, long> openedAt = new(StringComparer.Ordinal);
     private readonly Dictionary<string, long> freeSince = new(StringComparer.Ordinal);
     private readonly TaskCompletionSource completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly ILogger logger;
@@ -210,6 +211,7 @@ public sealed class Node : IServing, IAsyncDisposable
     private async Task TurnOnceAsync()
     {
         ClusterView? now;
+        var readAt = clock.GetTimestamp();
         try
         {
             now = await tables.BeatAsync(self, takes: false, LifeMs, stopping.Token);
@@ -234,18 +236,20 @@ public sealed class Node : IServing, IAsyncDisposable
         foreach (var space in now.Namespaces)
         {
             Follow(space);
-            Consider(now, space);
+            Consider(now, readAt, space);
         }
 
         foreach (var gone in brokers.Keys.Where(name => !now.Namespaces.Any(space => space.Name == name)))
             Change(gone, () => CloseAsync(gone));
     }
 
-    private void Consider(ClusterView now, NamespaceRow space)
+    private void Consider(ClusterView now, long readAt, NamespaceRow space)
     {
         if (brokers.TryGetValue(space.Name, out var broker))
         {
-            if (broker.Completion.IsCompleted || (space.Holder != self.Holder && !space.IsFree))
+            // What was read before it was opened says nothing of it.
+            var isOthers = space.Holder != self.Holder && openedAt.GetValueOrDefault(space.Name) < readAt;
+            if (broker.Completion.IsCompleted || isOthers)
                 Change(space.Name, () => CloseAsync(space.Name));
             else if (NodePlan.Leaves(now, self, space))
                 Change(space.Name, () => CloseAsync(space.Name));
@@ -299,6 +303,7 @@ public sealed class Node : IServing, IAsyncDisposable
         var options = new PostgresStoreOptions { Url = config.Database.Url, Namespace = space, Holder = self.Holder, Lease = Lease, LockPatience = TimeSpan.Zero };
         var store = await PostgresStore.OpenAsync(options, clock, cancel);
         var broker = await Broker.StartAsync(config, clock, source, store, new BrokerFrame(space, app.Services, adminToken, url!, operationsUrl!, this), cancel);
+        openedAt[space] = clock.GetTimestamp();
         brokers[space] = broker;
         logger.Writes(space, store.Epoch, (long)clock.GetElapsedTime(began).TotalMilliseconds);
     }
@@ -334,11 +339,14 @@ public sealed class Node : IServing, IAsyncDisposable
     {
         var began = clock.GetTimestamp();
         var isForwarded = forwarder.IsForwarded(http.Request);
+        var body = isForwarded ? null : await RequestForwarder.KeepAsync(http.Request);
         while (true)
         {
             var (now, news) = (view, changed.Task);
             if (brokers.TryGetValue(space, out var broker))
             {
+                if (body is not null)
+                    http.Request.Body = new MemoryStream(body, writable: false);
                 await broker.HandleAsync(http);
                 return;
             }
@@ -349,12 +357,20 @@ public sealed class Node : IServing, IAsyncDisposable
                 return;
             }
 
-            if (!isForwarded && NodePlan.WriterOf(now, space) is { } writer && writer.Name != self.Name)
+            if (isForwarded)
             {
-                switch (await forwarder.ForwardAsync(http, new Uri(writer.Url), space, MovedFrom(space, writer.Holder)))
+                http.Response.Headers[RequestForwarder.NotTaken] = "1";
+                break;
+            }
+
+            if (NodePlan.WriterOf(now, space) is { } writer && writer.Name != self.Name)
+            {
+                switch (await forwarder.ForwardAsync(http, body, new Uri(writer.Url), space, MovedFrom(space, writer.Holder)))
                 {
                     case Forwarded.Answered:
                         return;
+                    case Forwarded.Lost when HttpMethods.IsGet(http.Request.Method) || HttpMethods.IsHead(http.Request.Method):
+                        break;
                     case Forwarded.Lost:
                         await http.WriteProblemAsync(new Problem(ErrorCode.StoreUnavailable, $"Node {writer.Name} was lost while it had the request; whether it was carried out is not known. Repeat with the same idempotency key.") { RetryAfterSeconds = 1 });
                         return;
@@ -363,14 +379,12 @@ public sealed class Node : IServing, IAsyncDisposable
 
             var left = RequestPatience - clock.GetElapsedTime(began);
             if (left <= TimeSpan.Zero)
-            {
-                await http.WriteProblemAsync(new Problem(ErrorCode.NoWriter, $"No node writes namespace '{Short(space)}' now; nothing was changed.") { RetryAfterSeconds = 1 });
-                return;
-            }
-
+                break;
             await news.WaitAsync(left, clock, http.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             http.RequestAborted.ThrowIfCancellationRequested();
         }
+
+        await http.WriteProblemAsync(new Problem(ErrorCode.NoWriter, $"No node writes namespace '{Short(space)}' now; nothing was changed.") { RetryAfterSeconds = 1 });
     }
 
     // Cancelled when another than this one holds the namespace.

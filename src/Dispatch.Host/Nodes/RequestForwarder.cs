@@ -16,7 +16,7 @@ internal enum Forwarded
     /// <summary>It was answered.</summary>
     Answered,
 
-    /// <summary>The other could not be reached: nothing of the request has left.</summary>
+    /// <summary>The other could not be reached, or does not write the namespace: nothing was done.</summary>
     Unreached,
 
     /// <summary>The connection was lost on the way: it may have been carried out.</summary>
@@ -35,6 +35,11 @@ internal sealed class RequestForwarder : IDisposable
     /// <summary>Names the namespace of a request.</summary>
     public const string Space = "Dispatch-Namespace";
 
+    /// <summary>In the answer of a node that does not write the namespace: nothing was done, another may be asked.</summary>
+    public const string NotTaken = "Dispatch-Not-Taken";
+
+    // Bodies up to this size are kept, so that they can be sent again.
+    private const int MostKept = 64 * 1024;
     private const int Buffer = 16 * 1024;
     private const int MarkSeconds = 60;
     private static readonly TimeSpan ConnectPatience = TimeSpan.FromSeconds(2);
@@ -42,7 +47,7 @@ internal sealed class RequestForwarder : IDisposable
     // Of one hop only (RFC 9110, 7.6.1), or set by the client that sends it on.
     private static readonly HashSet<string> OwnOfHop = new(StringComparer.OrdinalIgnoreCase)
     {
-        "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Host", Mark, Space,
+        "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Host", Mark, Space, NotTaken,
         "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol",
     };
 
@@ -75,15 +80,29 @@ internal sealed class RequestForwarder : IDisposable
             && CryptographicOperations.FixedTimeEquals(Encoding.ASCII.GetBytes(hash), Encoding.ASCII.GetBytes(Hash(seconds, request.Method, request.Path, request.QueryString)));
     }
 
+    /// <summary>The body, when it is small enough to be sent more than once; else null.</summary>
+    public static async Task<byte[]?> KeepAsync(HttpRequest request)
+    {
+        if (request.ContentLength is not (> 0 and <= MostKept and var length))
+            return null;
+        var kept = new byte[length];
+        await request.Body.ReadExactlyAsync(kept, request.HttpContext.RequestAborted);
+        return kept;
+    }
+
     /// <summary>Hands it on, and the answer back as it comes.</summary>
+    /// <param name="body">See <see cref="KeepAsync"/>.</param>
     /// <param name="moved">Another writes the namespace now: whatever that node would still answer, it does not do.</param>
-    public async Task<Forwarded> ForwardAsync(HttpContext http, Uri node, string space, CancellationToken moved)
+    public async Task<Forwarded> ForwardAsync(HttpContext http, byte[]? body, Uri node, string space, CancellationToken moved)
     {
         using var over = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, moved);
         if (http.WebSockets.IsWebSocketRequest)
             return await ForwardSocketAsync(http, node, space, over);
         using var request = new HttpRequestMessage(new HttpMethod(http.Request.Method), Target(http.Request, node));
-        if (http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true)
+        var isStreamed = body is null && http.Features.Get<IHttpRequestBodyDetectionFeature>()?.CanHaveBody == true;
+        if (body is not null)
+            request.Content = new ByteArrayContent(body);
+        else if (isStreamed)
             request.Content = new StreamContent(http.Request.Body);
         CopyTo(http.Request, space, (name, values) =>
         {
@@ -108,6 +127,8 @@ internal sealed class RequestForwarder : IDisposable
 
         using (answer)
         {
+            if (!isStreamed && answer.Headers.NonValidated.Contains(NotTaken))
+                return Forwarded.Unreached;
             http.Response.StatusCode = (int)answer.StatusCode;
             foreach (var (name, values) in answer.Headers.NonValidated.Concat(answer.Content.Headers.NonValidated))
             {

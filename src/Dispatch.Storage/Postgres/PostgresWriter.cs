@@ -238,10 +238,10 @@ internal sealed class PostgresWriter : IAsyncDisposable
                 await gate.WaitAsync(closing.Token);
                 try
                 {
-                    if (session is not null)
-                        await session.WriteAsync(static _ => { }, CancellationToken.None);
+                    // Also after a connection was lost: without one the place would be free for others.
+                    await (await SessionAsync()).WriteAsync(static _ => { }, CancellationToken.None);
                 }
-                catch (Exception refusal) when (PostgresFaults.IsOfStore(refusal))
+                catch (Exception refusal) when (PostgresFaults.IsOfStore(refusal) || refusal is StoreException)
                 {
                     // Whoever writes next gets a new connection, and is told if there is none or the place is taken.
                     await DropAsync();

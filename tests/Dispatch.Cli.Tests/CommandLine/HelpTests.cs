@@ -73,6 +73,14 @@ public sealed class HelpTests
         quota history
         quota ledger
         quota report
+        node
+        node list
+        node drain
+        node undrain
+        namespace
+        namespace list
+        namespace create
+        namespace move
         config
         config show
         config check

@@ -221,6 +221,8 @@ public sealed class ConfigKeysTests
         "auth.visibility" => "own",
         "database.url" => "sqlite:///tmp/other.db",
         "database.directory" => "/tmp/other",
+        "node.name" => "east-1",
+        "node.namespace" => "blue",
         "assignment.owner_filter_enabled" => "false",
         "webhooks.allow_private" => "true",
         "retention.events_bytes" => "1048576",
