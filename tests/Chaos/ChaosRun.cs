@@ -31,7 +31,7 @@ public sealed class ChaosRun : IDisposable
     private readonly List<Injected> injected = [];
     private readonly List<Sentry> sentries = [];
     private Availability availability = new(0);
-    private Task watching = Task.CompletedTask;
+    private IReadOnlyList<Task> watching = [];
     private Cluster? cluster;
     private Crowd? crowd;
 
@@ -76,7 +76,7 @@ public sealed class ChaosRun : IDisposable
         }
 
         await EndAsync();
-        foreach (var fault in new[] { crowd?.Fault, watching.Exception?.InnerException }.OfType<Exception>())
+        foreach (var fault in new[] { crowd?.Fault, SentryFault }.OfType<Exception>())
             findings.Add(new Finding(FindingKind.Breach, "I-22", "actor", fault.Message));
         var verdict = Judge(History.Read(directory.Histories), snapshot, (long)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
         if (verdict.Passed)
@@ -95,6 +95,8 @@ public sealed class ChaosRun : IDisposable
         stopSentries.Dispose();
     }
 
+    private Exception? SentryFault => watching.FirstOrDefault(sentry => sentry.IsFaulted)?.Exception?.InnerException;
+
     private async Task<Snapshot> RunAsync(Cluster nodes, CancellationToken cancel)
     {
         await nodes.StartAllAsync(cancel);
@@ -105,7 +107,7 @@ public sealed class ChaosRun : IDisposable
         sentries.AddRange(nodes.Members.Select((member, index) => new Sentry(index, member.Port, directory.Histories, clock, availability, new Random(options.Seed + index))));
         load.Budget.Add(options.TasksPerKill);
         load.Start(endOfLoad.Token);
-        watching = Task.WhenAll(sentries.Select(sentry => sentry.RunAsync(stopSentries.Token, endOfLoad.Token)));
+        watching = [.. sentries.Select(sentry => sentry.RunAsync(stopSentries.Token, endOfLoad.Token))];
 
         var wentWell = await HaveAllSinceAsync(clock.NowUs, WarmUpLimit, cancel);
         if (!wentWell)
@@ -142,7 +144,7 @@ public sealed class ChaosRun : IDisposable
             fault.Kind, before.Node, isSprung, (long)fault.Length.TotalMilliseconds, await takeOver, (long)availability.LongestGap(at, now).TotalMilliseconds, (now - healed) / 1_000);
         injected.Add(one);
         await output.WriteLineAsync($"fault {injected.Count} of {schedule.Count}: {one}");
-        if (load.Fault is not null || watching.IsFaulted)
+        if (load.Fault is not null || SentryFault is not null)
             return false;
         // The others may have to do without the writer or the database for as long as the fault lasts, and no longer.
         isBack &= one.GapMs <= (fault.Length + RecoveryLimit).TotalMilliseconds;
@@ -172,7 +174,7 @@ public sealed class ChaosRun : IDisposable
 
     private async Task<bool> HaveAllSinceAsync(long us, TimeSpan limit, CancellationToken cancel)
     {
-        for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < limit && !watching.IsFaulted; await Task.Delay(Glance, cancel))
+        for (var began = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(began) < limit && SentryFault is null; await Task.Delay(Glance, cancel))
         {
             if (availability.HaveAllSince(us))
                 return true;
@@ -188,7 +190,7 @@ public sealed class ChaosRun : IDisposable
     private async Task<Snapshot> SettleAsync(Cluster nodes, Crowd load, bool wentWell, CancellationToken cancel)
     {
         await stopSentries.CancelAsync();
-        await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(watching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await load.CalmAsync();
         var readback = new Readback(nodes.Members[0].Port);
         var began = Stopwatch.GetTimestamp();
@@ -218,7 +220,7 @@ public sealed class ChaosRun : IDisposable
         cluster = null;
         await stopSentries.CancelAsync();
         await endOfLoad.CancelAsync();
-        await watching.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAll(watching).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (crowd is not null)
             await crowd.StopAsync();
         foreach (var sentry in sentries)
