@@ -4,6 +4,7 @@ DIR ?= .
 SEEDS ?= 1000
 KILLS ?= 200
 STORE ?= sqlite
+FAULTS ?= 12
 
 DOTNET := dotnet
 DISPATCH := artifacts/dispatch/dispatch
@@ -17,7 +18,7 @@ export MSBUILDDISABLENODEREUSE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup build test check demo bench simulate crash prove deb format docs
+.PHONY: help setup build test check demo bench simulate crash chaos prove deb format docs
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,12 +51,16 @@ simulate: ## run the core in virtual time under crashes and bad workers [SEEDS=1
 crash: build ## kill a real broker again and again and look for lost work [KILLS=200 STORE=sqlite|postgres]
 	@$(DOTNET) run --project tests/Chaos -c Release -- crash --kills $(KILLS) --store $(STORE) --dispatch $(DISPATCH)
 
-prove: ## show that simulation and crash test can fail: planted bugs must be caught
+chaos: build ## kill, stop and cut off three real brokers and their PostgreSQL, and look for lost work [FAULTS=12]
+	@$(DOTNET) run --project tests/Chaos -c Release -- chaos --faults $(FAULTS) --dispatch $(DISPATCH)
+
+prove: ## show that simulation, crash test and chaos can fail: planted bugs must be caught
 	@build/sdk.sh
 	@$(DOTNET) run --project tests/Simulation -c Release -- --prove
 	@$(DOTNET) publish src/Dispatch.Cli -c Release -o artifacts/planted/dispatch -p:PlantedBugs=true \
 		-p:ArtifactsPath=$(CURDIR)/artifacts/planted/build -v quiet --nologo
 	@$(DOTNET) run --project tests/Chaos -c Release -- crash --prove --dispatch artifacts/planted/dispatch/dispatch
+	@$(DOTNET) run --project tests/Chaos -c Release -- chaos --prove --dispatch artifacts/planted/dispatch/dispatch
 
 deb: setup ## build the Debian package to artifacts/dispatch_VERSION_ARCH.deb
 	@build/deb.sh

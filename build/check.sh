@@ -24,5 +24,7 @@ step crash dotnet run --project tests/Chaos -c Release --no-build -- crash --kil
 step crash-short-log dotnet run --project tests/Chaos -c Release --no-build -- crash --kills 6 --log-bytes 1048576 --dispatch "$dispatch"
 # The same through a network that delays, cuts off and loses.
 step crash-bad-network dotnet run --project tests/Chaos -c Release --no-build -- crash --kills 6 --bad-network --dispatch "$dispatch"
+# Three nodes and their PostgreSQL, each killed, stopped or cut off in turn.
+step chaos dotnet run --project tests/Chaos -c Release --no-build -- chaos --faults 4 --tasks 200 --dispatch "$dispatch"
 echo
 build/totals.sh

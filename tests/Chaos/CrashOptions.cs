@@ -6,9 +6,12 @@ namespace Dispatch.Chaos;
 public sealed record CrashOptions
 {
     public const string Usage = """
-        Usage: Dispatch.Chaos crash [options]
+        Usage: Dispatch.Chaos crash|chaos [options]
+
+        crash kills a broker again and again. chaos runs three on one PostgreSQL of its own, and does worse things to all of them.
 
           --kills N        how often the broker is killed (default 20; with --prove 5)
+          --faults N       how much befalls the nodes in chaos (default 12; with --prove 2)
           --seed S         draws the load and the moments of the kills (default: drawn, and printed)
           --store STORE    sqlite or postgres: a server of its own, killed too at every third kill (default sqlite)
           --dispatch PATH  the command under test (default artifacts/dispatch/dispatch)
@@ -18,11 +21,18 @@ public sealed record CrashOptions
           --log-bytes N    the broker keeps so much of its log, 1048576 or more (default 0: all of it)
           --bad-network    what actors and broker say to each other is delayed, cut off and lost now and then
           --bug NAME       run the broker with DISPATCH_TEST_BUG=NAME: the run is expected to fail
-          --prove          a short honest run must pass, and one with a planted bug (default ack-before-commit) must fail
+          --prove          a short honest run must pass, and one with a planted bug must fail
+                           (default ack-before-commit, in chaos epoch-not-checked)
           --json FILE      write the verdict as JSON
 
         Exit codes: 0 as it should be, 1 not, 2 usage, 130 interrupted.
         """;
+
+    /// <summary>Several nodes and one database, instead of one broker.</summary>
+    public bool IsChaos { get; init; }
+
+    /// <summary>1..10,000.</summary>
+    public int Faults { get; init; } = 12;
 
     /// <summary>1..1,000,000.</summary>
     public int Kills { get; init; } = 20;
@@ -61,10 +71,11 @@ public sealed record CrashOptions
     /// <exception cref="FormatException">The message says what is wrong with which argument.</exception>
     public static CrashOptions Parse(IReadOnlyList<string> arguments, int seed)
     {
-        if (arguments is not ["crash", ..])
-            throw new FormatException("The first argument is the test to run: crash.");
+        if (arguments is not ["crash" or "chaos", ..])
+            throw new FormatException("The first argument is the test to run: crash or chaos.");
 
-        var options = new CrashOptions { Seed = seed };
+        var options = new CrashOptions { Seed = seed, IsChaos = arguments[0] == "chaos" };
+        int? faults = null;
         int? kills = null;
         for (var index = 1; index < arguments.Count; index++)
         {
@@ -72,6 +83,7 @@ public sealed record CrashOptions
             switch (name)
             {
                 case "--kills": kills = Number(1, 1_000_000); break;
+                case "--faults": faults = Number(1, 10_000); break;
                 case "--seed": options = options with { Seed = Number(0, int.MaxValue) }; break;
                 case "--dispatch": options = options with { Dispatch = Text() }; break;
                 case "--clients": options = options with { Clients = Number(1, 64) }; break;
@@ -94,6 +106,6 @@ public sealed record CrashOptions
                     : throw new FormatException($"{name} takes a number from {least} to {most}, not {arguments[index]}.");
         }
 
-        return options with { Kills = kills ?? (options.Prove ? 5 : options.Kills) };
+        return options with { Kills = kills ?? (options.Prove ? 5 : options.Kills), Faults = faults ?? (options.Prove ? 2 : options.Faults) };
     }
 }

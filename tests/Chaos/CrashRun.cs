@@ -20,8 +20,6 @@ public sealed class CrashRun : IDisposable
     private const int DoubleKillEvery = 5;
     private const int PostgresKillEvery = 3;
     private const int SpotChecks = 200;
-    private const int JobsAtOncePerWorker = 16;
-    private static readonly TimeSpan CommandLimit = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan AimLimit = TimeSpan.FromMilliseconds(300);
     private static readonly TimeSpan WarmUpLimit = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan DrainLimit = TimeSpan.FromSeconds(45);
@@ -60,8 +58,8 @@ public sealed class CrashRun : IDisposable
         directory.WriteConfig(port, LeaseMs, options.LogBytes);
         broker = new BrokerProcess(options.Dispatch, directory, port, options.Bug);
         network = options.BadNetwork ? FaultProxy.Start(port, options.Seed) : null;
-        crowd = new Crowd(options, network?.Port ?? port, directory.Histories, LeaseMs, clock);
-        auditor = new Caller("auditor", port, new HistoryFile("auditor", directory.Histories, clock));
+        crowd = new Crowd(options, [network?.Port ?? port], directory.Histories, LeaseMs, clock);
+        auditor = new Caller("auditor", NodeChoice.Only(port), new HistoryFile("auditor", directory.Histories, clock));
     }
 
     /// <summary>Everything the run writes is in here.</summary>
@@ -84,7 +82,7 @@ public sealed class CrashRun : IDisposable
             }
 
             await output.WriteLineAsync($"ready after {(await broker.StartAsync(life.Token)).TotalMilliseconds:0} ms, in {Home}");
-            await SetLimitsAsync(life.Token);
+            await Limits.SetAsync(options, directory, life.Token);
             crowd.Start(endOfLoad.Token);
             if (network is not null)
             {
@@ -131,23 +129,6 @@ public sealed class CrashRun : IDisposable
         crowd.Dispose();
         endOfLoad.Dispose();
         fairWeather.Dispose();
-    }
-
-    /// <summary>Three levels of limits on every task; that of the swarm binds, so that work waits for it and is let on again.</summary>
-    private async Task SetLimitsAsync(CancellationToken cancel)
-    {
-        string[][] limits =
-        [
-            ["agent-tokens", "--each", "agent", "--unit", "tokens", "--amount", "1000000000000", "--window", "hour"],
-            ["crew-requests", "--owner", Worker.Owner, "--unit", "requests", "--amount", "1000000000000", "--rolling", "1h"],
-            ["swarm-at-once", "--swarm", "--unit", "concurrent_jobs", "--amount", $"{options.Workers * JobsAtOncePerWorker}"],
-        ];
-        foreach (var limit in limits)
-        {
-            var set = await Command.RunAsync(Command.Describe(options.Dispatch, ["quota", "set", .. limit, "--data-dir", directory.Data, "--token", RunDirectory.AdminToken]), CommandLimit, cancel);
-            if (set.ExitCode != 0)
-                throw new BrokerException($"dispatch quota set {limit[0]} ended with {set.ExitCode}: {set.Error}");
-        }
     }
 
     /// <summary>Waits until the load is under way, so that even the first kill on a busy machine hits one.</summary>

@@ -4,7 +4,7 @@ using Dispatch.Chaos;
 CrashOptions options;
 try
 {
-    if (args is ["--help"] or ["-h"] or ["crash", "--help"] or ["crash", "-h"])
+    if (args is ["--help"] or ["-h"] or ["crash" or "chaos", "--help" or "-h"])
     {
         Console.WriteLine(CrashOptions.Usage);
         return 0;
@@ -26,7 +26,8 @@ using var onInterrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Inter
 using var onTerminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Interrupt);
 try
 {
-    return options.Prove ? await Proof.RunAsync(options, Console.Out, interrupted.Token) : await RunOnceAsync();
+    return options.Prove ? await (options.IsChaos ? Proof.RunChaosAsync(options, Console.Out, interrupted.Token) : Proof.RunAsync(options, Console.Out, interrupted.Token))
+        : await (options.IsChaos ? RunChaosAsync() : RunOnceAsync());
 }
 catch (OperationCanceledException) when (interrupted.IsCancellationRequested)
 {
@@ -38,6 +39,17 @@ async Task<int> RunOnceAsync()
 {
     Console.WriteLine($"crash test: {options.Kills} kills, seed {options.Seed}");
     using var run = new CrashRun(options, Console.Out);
+    var verdict = await run.RunAsync(interrupted.Token);
+    Console.WriteLine(verdict.ToText());
+    if (options.Json is not null)
+        await File.WriteAllTextAsync(options.Json, verdict.ToJson());
+    return verdict.Passed ? 0 : 1;
+}
+
+async Task<int> RunChaosAsync()
+{
+    Console.WriteLine($"chaos: {options.Faults} faults, seed {options.Seed}");
+    using var run = new ChaosRun(options, Console.Out);
     var verdict = await run.RunAsync(interrupted.Token);
     Console.WriteLine(verdict.ToText());
     if (options.Json is not null)

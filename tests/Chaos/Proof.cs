@@ -1,3 +1,5 @@
+using Dispatch.Chaos.Nodes;
+
 namespace Dispatch.Chaos;
 
 /// <summary>
@@ -27,6 +29,35 @@ public static class Proof
         if (honest.Passed && buggy is { ShowsLoss: true, KeptIn: { } kept })
             Directory.Delete(kept, recursive: true);
         return honest.Passed && buggy.ShowsLoss ? 0 : 1;
+    }
+
+    /// <summary>The same for several nodes: the one that writes is stopped for longer than its lease and wakes up.</summary>
+    public static async Task<int> RunChaosAsync(CrashOptions options, TextWriter output, CancellationToken cancel)
+    {
+        var bug = options.Bug ?? "epoch-not-checked";
+        var honest = await RunOneChaosAsync(options with { Bug = null }, output, cancel);
+        var buggy = await RunOneChaosAsync(options with { Bug = bug }, output, cancel);
+
+        await output.WriteLineAsync(honest.Passed
+            ? $"honest nodes: passed {honest.Faults.Count} pauses of the writer, as they must"
+            : $"honest nodes: FAILED after {honest.Faults.Count} pauses of the writer, and must not");
+        await output.WriteLineAsync(buggy.ShowsLoss
+            ? $"planted bug {bug}: caught in {buggy.Faults.Count} pauses ({buggy.Findings.Count} broken promises), as it must be"
+            : $"planted bug {bug}: NOT CAUGHT in {buggy.Faults.Count} pauses. Was this broker built with the switch DISPATCH_TEST_BUG?");
+        if (options.Json is not null)
+            await File.WriteAllTextAsync(options.Json, $"[{honest.ToJson()},\n{buggy.ToJson()}]\n", cancel);
+        if (honest.Passed && buggy is { ShowsLoss: true, KeptIn: { } kept })
+            Directory.Delete(kept, recursive: true);
+        return honest.Passed && buggy.ShowsLoss ? 0 : 1;
+    }
+
+    private static async Task<ChaosVerdict> RunOneChaosAsync(CrashOptions options, TextWriter output, CancellationToken cancel)
+    {
+        await output.WriteLineAsync($"chaos: {(options.Bug is null ? "honest" : $"planted bug {options.Bug}")}, {options.Faults} pauses of the writer, seed {options.Seed}");
+        using var run = new ChaosRun(options, output, FaultKind.PauseWriter);
+        var verdict = await run.RunAsync(cancel);
+        await output.WriteLineAsync(verdict.ToText());
+        return verdict;
     }
 
     private static async Task<Verdict> RunOneAsync(CrashOptions options, TextWriter output, CancellationToken cancel)

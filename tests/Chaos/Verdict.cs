@@ -20,7 +20,7 @@ public sealed record Verdict(
 {
     private const int ShownOfEach = 4;
 
-    private static readonly JsonSerializerOptions Format = new()
+    internal static readonly JsonSerializerOptions Format = new()
     {
         WriteIndented = true,
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
@@ -41,7 +41,7 @@ public sealed record Verdict(
     public double RestartMaxMs => RestartsMs.DefaultIfEmpty().Max();
 
     /// <summary>An acknowledged fact is gone or was undone: what only a broken promise of durability explains.</summary>
-    public bool ShowsLoss => Findings.Any(finding => finding.Kind is FindingKind.Lost or FindingKind.Undone or FindingKind.Resurrected);
+    public bool ShowsLoss => IsLoss(Findings);
 
     public string ToJson() => JsonSerializer.Serialize(this, Format);
 
@@ -50,29 +50,41 @@ public sealed record Verdict(
         var text = new StringBuilder();
         Line($"kills {Kills} under load and {KillsInRecovery} in recovery, seed {Seed}, {DurationMs / 1000.0:0.0} s{(Bug is null ? "" : $", planted bug {Bug}")}");
         Line($"restart until ready: p50 {RestartP50Ms:0} ms, max {RestartMaxMs:0} ms");
-        foreach (var (name, count) in Counts)
-            Line($"  {name.Replace('_', ' '),-28} {count,8}");
-        Line($"  {"lost",-28} {Lost,8}");
-        Line($"  {"duplicated",-28} {Duplicated,8}");
-        Line($"  {"stale accepted",-28} {StaleAccepted,8}");
         foreach (var reason in Skipped)
             Line($"skipped: {reason}");
-        foreach (var kind in Findings.GroupBy(finding => finding.Kind))
+        Write(text, Counts, Findings, KeptIn);
+        return text.ToString();
+
+        void Line(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
+    }
+
+    internal static bool IsLoss(IReadOnlyList<Finding> findings) => findings.Any(finding => finding.Kind is FindingKind.Lost or FindingKind.Undone or FindingKind.Resurrected);
+
+    /// <summary>What came up, what was broken, and the last word.</summary>
+    internal static void Write(StringBuilder text, IReadOnlyDictionary<string, int> counts, IReadOnlyList<Finding> findings, string? keptIn)
+    {
+        foreach (var (name, count) in counts)
+            Line($"  {name.Replace('_', ' '),-28} {count,8}");
+        Line($"  {"lost",-28} {Count(findings, FindingKind.Lost),8}");
+        Line($"  {"duplicated",-28} {Count(findings, FindingKind.Duplicated),8}");
+        Line($"  {"stale accepted",-28} {Count(findings, FindingKind.StaleAccepted),8}");
+        foreach (var kind in findings.GroupBy(finding => finding.Kind))
         {
             Line($"broken: {kind.Key} {kind.Count()} times");
             foreach (var finding in kind.Take(ShownOfEach))
                 Line($"  {finding}");
         }
 
-        if (KeptIn is not null)
-            Line($"kept, with all findings in verdict.json: {KeptIn}");
-        text.Append(Passed ? "PASS" : "FAILURE");
-        return text.ToString();
+        if (keptIn is not null)
+            Line($"kept, with all findings in verdict.json: {keptIn}");
+        text.Append(findings.Count == 0 ? "PASS" : "FAILURE");
 
         void Line(FormattableString line) => text.Append(line.ToString(CultureInfo.InvariantCulture)).Append('\n');
     }
 
-    private int Count(FindingKind kind) => Findings.Where(finding => finding.Kind == kind).Select(finding => finding.Subject).Distinct().Count();
+    private int Count(FindingKind kind) => Count(Findings, kind);
+
+    private static int Count(IReadOnlyList<Finding> findings, FindingKind kind) => findings.Where(finding => finding.Kind == kind).Select(finding => finding.Subject).Distinct().Count();
 }
 
 /// <summary>Counts what came up in a run, so that a run that judged nothing can't pass.</summary>

@@ -18,6 +18,14 @@ public sealed class CrashOptionsTests
         Assert.Equal(9, CrashOptions.Parse(["crash", "--kills", "9", "--prove"], seed: 1).Kills);
     }
 
+    [Fact]
+    public void Chaos_is_the_other_test_and_counts_faults()
+    {
+        Assert.Equal(new CrashOptions { Seed = 5, IsChaos = true, Faults = 12, Kills = 20 }, CrashOptions.Parse(["chaos"], seed: 5));
+        Assert.Equal(30, CrashOptions.Parse(["chaos", "--faults", "30"], seed: 5).Faults);
+        Assert.Equal(2, CrashOptions.Parse(["chaos", "--prove"], seed: 5).Faults);
+    }
+
     [Theory]
     [InlineData("The first argument")]
     [InlineData("The first argument", "storm")]
@@ -25,6 +33,7 @@ public sealed class CrashOptionsTests
     [InlineData("--kills takes a number", "crash", "--kills", "0")]
     [InlineData("--workers takes a number from 2", "crash", "--workers", "1")]
     [InlineData("--seed needs a value", "crash", "--seed")]
+    [InlineData("--faults takes a number from 1", "chaos", "--faults", "0")]
     [InlineData("Unknown option --kill", "crash", "--kill", "3")]
     public void A_bad_argument_is_named(string message, params string[] arguments) =>
         Assert.StartsWith(message, Assert.Throws<FormatException>(() => CrashOptions.Parse(arguments, seed: 1)).Message);

@@ -35,7 +35,11 @@ public sealed partial class PostgresServer : IAsyncDisposable
     public static string? Missing => Programs is not null ? null : "PostgreSQL is not installed (make setup installs it)";
 
     /// <summary>The address of a database.</summary>
-    public string Url(string database = "postgres") => string.Create(CultureInfo.InvariantCulture, $"postgresql://{User}:{password}@127.0.0.1:{port}/{database}");
+    /// <param name="by">The port of a proxy on the way; null: straight.</param>
+    public string Url(string database = "postgres", int? by = null) => string.Create(CultureInfo.InvariantCulture, $"postgresql://{User}:{password}@127.0.0.1:{by ?? port}/{database}");
+
+    /// <summary>Where it listens, on 127.0.0.1.</summary>
+    public int Port => port;
 
     /// <summary>Makes a database.</summary>
     /// <param name="name">Its name.</param>

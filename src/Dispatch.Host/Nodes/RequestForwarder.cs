@@ -104,6 +104,12 @@ internal sealed class RequestForwarder : IDisposable
             request.Content = new ByteArrayContent(body);
         else if (isStreamed)
             request.Content = new StreamContent(http.Request.Body);
+        else if (!HttpMethods.IsGet(http.Request.Method) && !HttpMethods.IsHead(http.Request.Method))
+        {
+            // The client below sends a request without content again when a connection ends unanswered, though it may have been carried out.
+            request.Content = new ByteArrayContent([]);
+        }
+
         CopyTo(http.Request, space, (name, values) =>
         {
             if (!request.Headers.TryAddWithoutValidation(name, values))

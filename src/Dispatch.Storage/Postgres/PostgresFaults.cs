@@ -19,7 +19,7 @@ internal static class PostgresFaults
         PostgresException server => Translate(server, where),
         NpgsqlException { InnerException: TimeoutException } or TimeoutException => new StoreException(
             StoreFault.Unavailable, $"PostgreSQL ({where}) did not answer in time. Look at the load of the server and of the network.", refusal),
-        NpgsqlException or SocketException or IOException => new StoreException(
+        NpgsqlException or SocketException or IOException or ObjectDisposedException => new StoreException(
             StoreFault.Unavailable, $"PostgreSQL ({where}) can't be reached. Check that it runs, and the address, port and sslmode. ({Reason(refusal)})", refusal),
         _ => new StoreException(StoreFault.Corrupt, $"The database {where} holds a row that this release can't read. ({refusal.Message})", refusal),
     };
@@ -32,9 +32,12 @@ internal static class PostgresFaults
         _ => true,
     };
 
-    /// <summary>True for what can go wrong in reading rows: the server refuses, or a row can't be understood.</summary>
+    /// <summary>
+    /// True for what can go wrong in reading rows: the server refuses, or a row can't be understood. A connection that the driver's own keepalive finds broken
+    /// while a statement begins on it says that a part of it is disposed.
+    /// </summary>
     internal static bool IsOfStore(Exception refusal) =>
-        refusal is NpgsqlException or SocketException or IOException or TimeoutException or FormatException or JsonException or OverflowException or KeyNotFoundException or InvalidCastException;
+        refusal is NpgsqlException or SocketException or IOException or ObjectDisposedException or TimeoutException or FormatException or JsonException or OverflowException or KeyNotFoundException or InvalidCastException;
 
     internal static StoreException Unknown(Exception refusal, string where) => new(
         StoreFault.Unknown, $"The connection to PostgreSQL ({where}) was lost during a commit; it may or may not have happened. ({Reason(refusal)})", refusal);

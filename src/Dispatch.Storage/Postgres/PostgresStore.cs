@@ -64,8 +64,27 @@ public sealed class PostgresStore : IStore
             return Task.CompletedTask;
         if (epoch != 0 && epoch != Writer.Epoch)
             throw new StoreException(StoreFault.Locked, $"Epoch {epoch} is not the one that writes {connections.Where} ({Writer.Epoch}). Nothing was written.");
+#if PLANTED_BUGS
+        if (Environment.GetEnvironmentVariable("DISPATCH_TEST_BUG") == "epoch-not-checked")
+            return CommitWhateverTheEpochAsync(batch, cancel);
+#endif
         return Writer.CommitAsync(batch, cancel);
     }
+
+#if PLANTED_BUGS
+    // The fence says that another writes now, and nobody listens: the batch counts as committed.
+    private async Task CommitWhateverTheEpochAsync(Batch batch, CancellationToken cancel)
+    {
+        try
+        {
+            await Writer.CommitAsync(batch, cancel);
+        }
+        catch (StoreException refusal) when (refusal.Fault == StoreFault.Locked)
+        {
+            // That is the bug.
+        }
+    }
+#endif
 
     public Task ProbeAsync(CancellationToken cancel) => Writer.ProbeAsync(cancel);
 

@@ -19,6 +19,10 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
     private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(15);
     private static readonly TimeSpan Look = TimeSpan.FromMilliseconds(5);
+
+    // Linux's numbers.
+    private const int Stop = 19;
+    private const int Continue = 18;
     private readonly Lock logging = new();
     private readonly CancellationTokenSource died = new();
     private Process? current;
@@ -77,6 +81,14 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
         current = null;
     }
 
+    /// <summary>SIGSTOP: it stands still, keeps its connections, and does not know of it.</summary>
+    /// <exception cref="BrokerException">It had ended by itself before.</exception>
+    public void Pause() => Signal(Stop);
+
+    /// <summary>SIGCONT.</summary>
+    /// <exception cref="BrokerException">It had ended by itself before.</exception>
+    public void Resume() => Signal(Continue);
+
     /// <summary>SIGTERM, as an operator stops it; kills it when it does not end.</summary>
     /// <exception cref="BrokerException">It took longer than 15 s, or ended with another code than 0.</exception>
     public async Task StopAsync(CancellationToken cancel)
@@ -117,6 +129,13 @@ public sealed class BrokerProcess(string dispatch, RunDirectory directory, int p
 
         process.Dispose();
         current = null;
+    }
+
+    private void Signal(int signal)
+    {
+        // Our own child that has not been waited for, so the number can't be another's by now.
+        if (current is not { HasExited: false } process || SendSignal(process.Id, signal) != 0)
+            throw new BrokerException(Epitaph);
     }
 
     private Process Launch()

@@ -9,12 +9,16 @@ namespace Dispatch.Chaos.Brokers;
 /// </summary>
 public static class FreePort
 {
+    /// <param name="random">Draws it.</param>
+    /// <param name="taken">Ports that are spoken for, though nobody listens there yet.</param>
     /// <exception cref="IOException">No free port was found.</exception>
-    public static int Find(Random random)
+    public static int Find(Random random, IReadOnlyCollection<int>? taken = null)
     {
         for (var attempt = 0; attempt < 100; attempt++)
         {
             var port = random.Next(18_000, 28_000);
+            if (taken?.Contains(port) == true)
+                continue;
             using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
             try
             {

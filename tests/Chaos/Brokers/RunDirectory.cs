@@ -33,11 +33,15 @@ public sealed class RunDirectory
     public static RunDirectory Create(int seed) =>
         new(Directory.CreateTempSubdirectory(string.Create(CultureInfo.InvariantCulture, $"dispatch-crash-{seed}-")).FullName);
 
+    /// <summary>What one of several nodes has of its own, in a directory below.</summary>
+    public RunDirectory ForNode(string name) => new(Directory.CreateDirectory(System.IO.Path.Combine(Path, name)).FullName);
+
     /// <summary>Short leases and backoffs, so that a run of a minute sees all of them many times.</summary>
     /// <param name="leaseMs">Lease of an agent.</param>
     /// <param name="logBytes">How much of the log is kept; 0: all.</param>
     /// <param name="database">The address of a PostgreSQL; null: a file in the data directory.</param>
-    public void WriteConfig(int port, int leaseMs, int logBytes = 0, string? database = null) => File.WriteAllText(Config, $$"""
+    /// <param name="node">Its name among several.</param>
+    public void WriteConfig(int port, int leaseMs, int logBytes = 0, string? database = null, string? node = null) => File.WriteAllText(Config, $$"""
         server: { port: {{port}}, metrics_port: 0, bind: 127.0.0.1, admin_token: {{AdminToken}} }
         auth: { mode: trusted_header }
         agents: { lease_ms: {{leaseMs}} }
@@ -46,6 +50,7 @@ public sealed class RunDirectory
         logging: { access: errors }
         retention: { events_bytes: {{logBytes}}, sweep_ms: 50 }
         {{(database is null ? "" : $"database: {{ url: \"{database}\" }}")}}
+        {{(node is null ? "" : $"node: {{ name: {node} }}")}}
 
         """);
 

@@ -50,6 +50,9 @@ public enum FindingKind
     /// <summary>A runnable task did not come to its end in time.</summary>
     Stuck,
 
+    /// <summary>A fault was over, and the nodes did not answer in time.</summary>
+    Unavailable,
+
     /// <summary>An answer or a behaviour that the contract rules out.</summary>
     Breach,
 

@@ -14,13 +14,15 @@ public sealed record Performed(Phase End, Answer? Answer, string Code)
     public bool IsOk => End == Phase.Ok;
 
     /// <summary>The broker was too busy or about to stop; asking again later is all there is to do.</summary>
-    public bool IsLater => Code is "busy" or "shutting_down" or "too_many_requests";
+    public bool IsLater => Code is "busy" or "shutting_down" or "no_writer" or "too_many_requests";
 }
 
 /// <summary>Performs operations in the name of one actor and writes each into its history, before and after.</summary>
-public sealed class Caller(string actor, int port, HistoryFile history) : IDisposable
+/// <param name="nodes">Where it asks.</param>
+/// <param name="patience">Longest wait for an answer beyond the wait that was asked for; null: <see cref="Line.Patience"/>.</param>
+public sealed class Caller(string actor, NodeChoice nodes, HistoryFile history, TimeSpan? patience = null) : IDisposable
 {
-    private readonly Line line = new(port);
+    private readonly Line line = new(nodes);
 
     public string Actor => actor;
 
@@ -36,7 +38,7 @@ public sealed class Caller(string actor, int port, HistoryFile history) : IDispo
     {
         await line.ConnectAsync(cancel);
         var op = history.Invoke(what);
-        var reply = await line.SendAsync(request.As(actor, op), Line.Patience + request.Wait, cancel);
+        var reply = await line.SendAsync(request.As(actor, op), (patience ?? Line.Patience) + request.Wait, cancel);
         if (reply is null)
         {
             history.Unknown(op, "no_answer");

@@ -135,11 +135,11 @@ public sealed class Client(Caller caller, Random random, TaskBudget budget, Acti
             list[random.Next(Memory)] = item;
     }
 
-    private static Sending To(Order order) => new("POST", "/api/v1/tasks", order.Body);
+    internal static Sending To(Order order) => new("POST", "/api/v1/tasks", order.Body);
 
     private static Answer ReadSeen(Reply reply) => new Answer.Seen(reply.Json().ReadSight());
 
-    private static Answer ReadSubmitted(Order order, Reply reply)
+    internal static Answer ReadSubmitted(Order order, Reply reply)
     {
         var json = reply.Json();
         var tasks = order.IsBulk ? json.EnumerateArray().ToList() : [json];

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Dispatch.Chaos.Histories;
+using Dispatch.Chaos.Wire;
 
 namespace Dispatch.Chaos.Load;
 
@@ -18,7 +19,8 @@ public sealed class Crowd : IDisposable
 
     /// <param name="histories">Directory of the actors' files.</param>
     /// <param name="leaseMs">The broker's lease.</param>
-    public Crowd(CrashOptions options, int port, string histories, int leaseMs, RunClock clock)
+    /// <param name="ports">Those of the nodes that they talk to.</param>
+    public Crowd(CrashOptions options, IReadOnlyList<int> ports, string histories, int leaseMs, RunClock clock)
     {
         var random = new Random(options.Seed);
         for (var number = 1; number <= options.Clients; number++)
@@ -32,7 +34,7 @@ public sealed class Crowd : IDisposable
 
         Caller Join(string name)
         {
-            var caller = new Caller(name, port, new HistoryFile(name, histories, clock));
+            var caller = new Caller(name, new NodeChoice(ports, new Random(options.Seed + callers.Count)), new HistoryFile(name, histories, clock));
             callers.Add(caller);
             return caller;
         }

@@ -18,9 +18,9 @@ public sealed record Reply(int Status, byte[] Body, string Link)
 
     /// <summary>
     /// The broker says that it did not do it. A failed commit (503 <c>store_unavailable</c>) and any other 5xx leave that open,
-    /// except for the two codes that are given before anything is decided.
+    /// except for the three codes that are given before anything is decided.
     /// </summary>
-    public bool IsRefusal => Status is >= 400 and < 500 || Code is "busy" or "shutting_down";
+    public bool IsRefusal => Status is >= 400 and < 500 || Code is "busy" or "shutting_down" or "no_writer";
 
     /// <summary>The problem document's <c>code</c>, empty for a success or anything else.</summary>
     public string Code => IsSuccess || Body.Length == 0 ? "" : ReadCode();
