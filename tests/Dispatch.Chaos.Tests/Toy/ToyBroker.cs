@@ -58,7 +58,12 @@ public sealed class ToyBroker : IDisposable
         var state = new ToyState(bug);
         if (File.Exists(journal))
         {
-            foreach (var line in File.ReadLines(journal))
+            // The last line may have been cut off by the kill, before anybody was answered.
+            var text = File.ReadAllText(journal);
+            var whole = text[..(text.LastIndexOf('\n') + 1)];
+            if (whole.Length < text.Length)
+                File.WriteAllText(journal, whole);
+            foreach (var line in whole.Split('\n', StringSplitOptions.RemoveEmptyEntries))
                 state.Handle(JsonSerializer.Deserialize<ToyRequest>(line)!);
         }
 

@@ -27,7 +27,7 @@ public sealed class RequestForwarderTests
 
         Assert.Equal(2, arrived);
         await over.CancelAsync();
-        await serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await serving.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
     }
 
     private static DefaultHttpContext Request(string method)

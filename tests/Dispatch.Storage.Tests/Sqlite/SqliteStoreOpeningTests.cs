@@ -245,10 +245,29 @@ public sealed class SqliteStoreOpeningTests : IDisposable
         Assert.Null((await store.FindUsageAsync("w", "u", held.Id, default)).Known);
     }
 
-    [Theory]
-    [InlineData(10)]
-    [InlineData(40)]
-    public async Task Damage_is_told_when_it_is_met_and_found_by_the_check(int fromPage)
+    [Fact]
+    public async Task Damage_is_told_when_it_is_met_and_found_by_the_check()
+    {
+        await DamageAsync(fromPage: 40);
+
+        await using var damaged = Open();
+        var refusal = await Assert.ThrowsAsync<StoreException>(() => damaged.LoadAsync(default));
+        Assert.Equal(StoreFault.Corrupt, refusal.Fault);
+        Assert.Contains("damaged", refusal.Message);
+        Assert.NotEmpty(await damaged.CheckIntegrityAsync(default));
+    }
+
+    [Fact]
+    public async Task Damage_of_what_every_start_reads_is_told_by_the_start()
+    {
+        await DamageAsync(fromPage: 10);
+
+        var refusal = Assert.Throws<StoreException>(() => Open());
+        Assert.Equal(StoreFault.Corrupt, refusal.Fault);
+        Assert.Contains("is damaged", refusal.Message);
+    }
+
+    private async Task DamageAsync(int fromPage)
     {
         var log = new BatchBuilder();
         await using (var store = Open())
@@ -258,19 +277,11 @@ public sealed class SqliteStoreOpeningTests : IDisposable
             await store.CommitAsync(log.Close(), 0, default);
         }
 
-        await using (var file = File.OpenWrite(Database))
-        {
-            file.Position = fromPage * 16_384;
-            var noise = new byte[file.Length - file.Position];
-            new Random(1).NextBytes(noise);
-            await file.WriteAsync(noise);
-        }
-
-        await using var damaged = Open();
-        var refusal = await Assert.ThrowsAsync<StoreException>(() => damaged.LoadAsync(default));
-        Assert.Equal(StoreFault.Corrupt, refusal.Fault);
-        Assert.Contains("damaged", refusal.Message);
-        Assert.NotEmpty(await damaged.CheckIntegrityAsync(default));
+        await using var file = File.OpenWrite(Database);
+        file.Position = fromPage * 16_384;
+        var noise = new byte[file.Length - file.Position];
+        new Random(1).NextBytes(noise);
+        await file.WriteAsync(noise);
     }
 
     [Fact]
